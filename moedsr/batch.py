@@ -1,0 +1,57 @@
+"""Every tensor that enters the model, with shape and unit.
+
+Shapes: B proteins, F frames of each, S surface points and Q off-surface points of each frame, C cloud points and
+R residues over all proteins of the batch. Clouds are concatenated (proteins differ in size, and a batch mate must
+not change a result); query points are dense.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+class _Tensors:
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Self:
+        """The same on another device; floating-point tensors also in another precision."""
+        values = {}
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                value = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+            elif isinstance(value, _Tensors):
+                value = value.to(device, dtype)
+            values[field.name] = value
+        return type(self)(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProteinBatch(_Tensors):
+    """All that is known of each protein: its initial conformation P0, coordinates about its centre."""
+
+    points: Tensor  # (C, 3) Å, surface cloud
+    normals: Tensor  # (C, 3) unit, outward
+    point_protein: Tensor  # (C,) int64, protein of each point, ascending
+    residue_positions: Tensor  # (R, 3) Å, Cα
+    residue_types: Tensor  # (R,) int64, index into moedsr.data.residues.RESIDUE_TYPES
+    residue_protein: Tensor  # (R,) int64, ascending
+    scale: Tensor  # (B,) Å per normalised unit
+    code_index: Tensor  # (B,) int64, row of the latent code table; -1 for a protein without one
+
+    @property
+    def size(self) -> int:
+        return self.scale.shape[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingBatch(_Tensors):
+    """One optimiser step, randomness included, so that a step is a pure function of its batch."""
+
+    proteins: ProteinBatch
+    time: Tensor  # (B, F) in [-1, 1]
+    surface_points: Tensor  # (B, F, S, 3) normalised
+    surface_normals: Tensor  # (B, F, S, 3) unit, outward
+    off_surface_points: Tensor  # (B, F, Q, 3) normalised
+    gate_noise: Tensor  # (B, N_E) standard normal
+    keep_code: Tensor  # (B,) 1 keeps the latent code, 0 drops it

@@ -1,0 +1,195 @@
+"""Typed configuration: every knob with its unit, its meaning and the paper's symbol.
+
+A configuration is built once, checked where it is built, and never changed afterwards. The paper's choices that
+METHOD studies found wanting stay available and are named ``paper``.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+HARMONIC_CHANNELS: Mapping[int, tuple[int, ...]] = {1: (0,), 3: (1,), 4: (0, 1), 9: (0, 1, 2), 16: (0, 1, 2, 3)}
+"""Degrees l behind each allowed number of channels; 3 is the plain coordinate x, the paper's ablation."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PrepareConfig(Section):
+    """How trajectories become a surface store. All of it enters the store's fingerprint."""
+
+    frames: Positive = Field(100, description="frames kept per protein, over all replicas, besides P0")
+    time_mode: Literal["concat", "replica"] = Field(
+        "concat", description="concat: replicas one after another (the paper); replica: each spans [-1, 1]"
+    )
+    surface_points: Positive = Field(5000, description="points sampled uniformly by area on each frame's surface")
+    grid_spacing: PositiveFloat = Field(0.5, description="Å, grid of the solvent-excluded surface")
+    probe_radius: PositiveFloat = Field(1.4, description="Å, solvent probe")
+    hydrogens: bool = Field(True, description="whether hydrogens take part in the surface")
+    keep_cavities: bool = Field(False, description="whether surfaces of internal cavities are kept")
+    occupancy_grid: Positive = Field(128, description="nodes per axis of the metric grid over [-1, 1]³")
+
+
+class DataConfig(Section):
+    """Which store, and which part of it."""
+
+    source: str | None = Field(
+        None, description="'mini-atlas' (bundled) or a folder of ensembles; prepared into the store when it is missing"
+    )
+    store: Path | None = Field(None, description="surface store; default: a folder of the user's cache named by content")
+    prepare: PrepareConfig = PrepareConfig()
+    proteins: tuple[str, ...] | None = Field(None, description="train on these only; default: the train split")
+    replicas: tuple[Positive, ...] | None = Field(None, description="train on these replicas only; default: all")
+    frames: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="train on so many frames, evenly spread, besides P0; 0 is P0 alone; default: all"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.source is None and self.store is None:
+            raise ValueError("one of `source` and `store` must be given")
+        return self
+
+
+class RouterConfig(Section):
+    """The surface network that reads P0 (Q-MPNN in the paper)."""
+
+    backbone: str = Field("q_mpnn", description="name in moedsr.models.encoders.ENCODERS")
+    cloud_points: Positive = Field(1024, description="M, points of P0's cloud, by farthest-point sampling")
+    point_features: Positive = Field(32, description="φ_s, chemical features of a point")
+    residue_features: Positive = Field(32, description="φ_R, size of a residue embedding")
+    protein_features: Positive = Field(32, description="φ_P, size of the protein code")
+    nearest_residues: Positive = Field(16, description="ζ, residues that a point looks at")
+    normal_smoothing: Weight = Field(2.5, description="σ_n in Å, 0 for raw normals; Table 2 has 9 and 12")
+    neighborhood_radius: PositiveFloat = Field(9.0, description="σ_d in Å, cut on the quasi-geodesic distance")
+    radial_basis: Annotated[int, Field(ge=2)] = Field(32, description="number of Gaussians")
+    radial_range: Literal["neighborhood", "paper"] = Field(
+        "neighborhood", description="centres on [0, σ_d], or on [0, 30] Å as in the paper"
+    )
+    radial_gamma: PositiveFloat | None = Field(
+        None, description="γ in Å⁻²; default 1/(2 spacing²), so that the basis has no gaps; the paper has 10"
+    )
+    l_max: Annotated[int, Field(ge=0, le=3)] = Field(1, description="highest degree of the irreps features")
+    layers: Positive = Field(3, description="L_1, message-passing layers")
+    hidden_channels: Annotated[int, Field(ge=4)] = Field(
+        32, description="scalar channels; degree l has hidden_channels / 2^l"
+    )
+
+
+class GateConfig(Section):
+    """Noisy top-k gate, Eq. 5."""
+
+    top_k: Positive = Field(2, description="N_K, experts that compute for one protein")
+    minimum_noise: Weight = Field(0.01, description="added to the learned noise scale while training")
+
+
+class ExpertConfig(Section):
+    """The implicit networks."""
+
+    kind: str = Field("plain", description="name in moedsr.models.experts.EXPERTS")
+    count: Positive = Field(4, description="N_E, number of experts")
+    hidden_layers: Annotated[int, Field(ge=2)] = Field(8, description="hidden layers of an expert")
+    hidden_size: Positive = Field(512, description="width of a hidden layer")
+    softplus_beta: PositiveFloat = Field(100.0, description="β of the softplus")
+    harmonic_channels: int = Field(16, description="φ_SH: 1, 4, 9, 16 for degrees up to 0…3; 3 is plain x")
+    harmonic_epsilon: Weight = Field(0.01, description="ε of r = √(|x|² + ε²), normalised; keeps Ψ smooth at 0")
+    latent_size: Annotated[int, Field(ge=0)] = Field(64, description="φ_z, size of the latent code; 0 for none")
+    latent_init: Literal["normalised", "paper"] = Field(
+        "normalised", description="code std 1/√φ_z, or 1 as in the paper"
+    )
+    initial_radius: PositiveFloat = Field(0.55, description="radius of the sphere at initialisation, normalised")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.harmonic_channels not in HARMONIC_CHANNELS:
+            raise ValueError(
+                f"harmonic_channels is {self.harmonic_channels}, but must be one of {sorted(HARMONIC_CHANNELS)}"
+            )
+        return self
+
+
+class LossConfig(Section):
+    """Weights of Eqs. 6-8."""
+
+    sdf_weight: Weight = Field(1.0, description="λ_1, weight of the whole SDF loss")
+    normal_weight: Weight = Field(1.0, description="τ, weight of the normal loss")
+    eikonal_weight: Weight = Field(0.1, description="λ_SDF")
+    latent_weight: Weight = Field(0.001, description="λ_Z")
+    load_balance_weight: Weight = Field(0.01, description="λ_2 (the paper's table calls it α_2)")
+    load_balance: Literal["switch", "paper", "cv2"] = Field(
+        "switch", description="switch: dense probabilities; paper: sparse gates, Eq. 8; cv2: squared variation"
+    )
+    router_z_weight: Weight = Field(0.0, description="weight of the squared log-partition of the gate's logits")
+
+
+class TrainingConfig(Section):
+    """Optimisation."""
+
+    steps: Positive = Field(100_000, description="optimiser steps")
+    batch_size: Positive = Field(16, description="N_B, proteins per step over all workers")
+    frames_per_protein: Positive = Field(1, description="frames of each protein in one step")
+    surface_points: Positive = Field(5000, description="surface points per frame and step; as many local off-surface")
+    global_fraction: Weight = Field(0.125, description="uniform off-surface points per surface point")
+    learning_rate: PositiveFloat = Field(5e-4, description="router and experts")
+    latent_learning_rate: PositiveFloat = Field(1e-3, description="latent codes")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(1000, description="linear warm-up")
+    final_learning_rate: Fraction = Field(0.02, description="cosine end, as a fraction of the peak")
+    gradient_clip: PositiveFloat = Field(1.0, description="largest global gradient norm")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="of the evaluated weights; 0 is off")
+    latent_dropout: Fraction = Field(0.2, description="probability that a protein trains with a zero code")
+    seed: int = Field(0, description="of weights, batches and noise")
+    report_every: Positive = Field(50, description="steps between reports of the training metrics")
+    validate_every: Positive = Field(5000, description="steps between validations, each with a checkpoint")
+
+
+class EvaluationConfig(Section):
+    """How a model is scored, the same for validation and test."""
+
+    split: Literal["train", "val", "test"] = Field("val", description="split scored while training")
+    frames: Positive | None = Field(None, description="frames per protein, evenly spread; default: all")
+    grid_stride: Positive = Field(1, description="every n-th node of the metric grid per axis")
+    surface_samples: Positive = Field(20_000, description="points on each surface for Chamfer and normals")
+    unseen_code: Literal["fit", "zero"] = Field(
+        "fit", description="latent code of a protein without one: fitted on P0 at t = -1, or zero"
+    )
+    fit_steps: Positive = Field(300, description="optimiser steps of that fit")
+    fit_learning_rate: PositiveFloat = Field(5e-3, description="of that fit; a tenth in its second half")
+    fit_points: Positive = Field(2000, description="surface points per step of that fit")
+
+
+class Config(Section):
+    """One run, complete: every number that the result depends on."""
+
+    data: DataConfig
+    router: RouterConfig = RouterConfig()
+    gate: GateConfig = GateConfig()
+    expert: ExpertConfig = ExpertConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.gate.top_k > self.expert.count:
+            raise ValueError(
+                f"gate.top_k is {self.gate.top_k}, but must be at most expert.count = {self.expert.count}"
+            )
+        return self
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted keys to plain values, as shown in the tracking UI."""
+        return dict(_flatten("", self.model_dump(mode="json")))
+
+
+def _flatten(prefix: str, value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [item for key, child in value.items() for item in _flatten(f"{prefix}{key}.", child)]
+    return [(prefix.removesuffix("."), value)]

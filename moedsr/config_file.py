@@ -1,0 +1,139 @@
+"""YAML files with line numbers, and one strict way to turn them into typed configuration."""
+
+import difflib
+import json
+import re
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from moedsr.config import Config
+from moedsr.errors import InputError
+
+Model = TypeVar("Model", bound=BaseModel)
+KeyPath = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that reads ``1e-4`` as a number, refuses repeated keys, and remembers lines."""
+
+
+_Loader.add_implicit_resolver(  # YAML 1.1 wants a dot and a sign before it sees a float
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+class YamlSource:
+    """A parsed YAML mapping that knows the line of every key.
+
+    Attributes:
+        path: the file.
+        data: plain mappings, lists, strings, numbers.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        self._lines: dict[KeyPath, int] = {}
+        try:
+            loader = _Loader(text)
+            node = loader.get_single_node()
+            self.data: dict[str, Any] = {} if node is None else self._build(loader, node, ())
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"{path}:{mark.line + 1}" if mark else str(path)
+            raise InputError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+        if not isinstance(self.data, dict):
+            raise InputError(f"{path}:1: the file must be a mapping of keys to values")
+
+    def _build(self, loader: _Loader, node: yaml.Node, path: KeyPath) -> Any:
+        self._lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            result: dict[Hashable, Any] = {}
+            for key_node, value_node in node.value:
+                key = loader.construct_object(key_node, deep=True)
+                line = key_node.start_mark.line + 1
+                if not isinstance(key, str):
+                    raise InputError(f"{self.path}:{line}: key {key!r} must be text")
+                if key in result:
+                    raise InputError(f"{self.path}:{line}: key `{key}` stands twice")
+                self._lines[(*path, key)] = line
+                result[key] = self._build(loader, value_node, (*path, key))
+            return result
+        if isinstance(node, yaml.SequenceNode):
+            return [self._build(loader, child, (*path, i)) for i, child in enumerate(node.value)]
+        return loader.construct_object(node, deep=True)
+
+    def where(self, path: KeyPath) -> str:
+        """``file:line`` of a key, or of the nearest key above it."""
+        while path and path not in self._lines:
+            path = path[:-1]
+        return f"{self.path}:{self._lines.get(path, 1)}"
+
+    def build(self, model: type[Model], at: KeyPath = ()) -> Model:
+        """The typed model from the mapping at a key path.
+
+        Raises:
+            InputError: the first problem, as one line with file, line, key, rule and nearest name.
+        """
+        value: Any = self.data
+        for key in at:
+            value = value[key]
+        try:
+            # JSON mode: lists are tuples and text is a path, and all else stays strict
+            return model.model_validate_json(json.dumps(value))
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            path = (*at, *problem["loc"])
+            raise InputError(f"{self.where(path)}: {explain(model, problem)}") from None
+        except TypeError as error:
+            raise InputError(f"{self.where(at)}: {error}; dates and binary values must be quoted") from None
+
+
+def load_config(path: Path) -> Config:
+    """The configuration of one run from a YAML file.
+
+    Raises:
+        InputError: unreadable file, unknown key, wrong type or value.
+    """
+    return YamlSource(path).build(Config)
+
+
+def explain(model: type[BaseModel], problem: Any) -> str:
+    """One validation problem in plain words: which key, its value, the rule, what is allowed."""
+    loc: KeyPath = problem["loc"]
+    name = ".".join(str(part) for part in loc) or "the file"
+    if problem["type"] == "extra_forbidden":
+        allowed = _fields_at(model, loc[:-1])
+        return f"unknown key `{name}`{did_you_mean(str(loc[-1]), allowed)}; allowed: {', '.join(sorted(allowed))}"
+    if problem["type"] == "missing":
+        return f"key `{name}` is missing"
+    if problem["type"] == "value_error":
+        rule = str(problem["ctx"]["error"])
+        return f"`{name}`: {rule}" if loc else rule
+    rule = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"`{name}` is {json.dumps(problem['input'])}, but {rule.replace('input should', 'must')}"
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """`` (did you mean `x`?)`` when an allowed name is close, else nothing."""
+    close = difflib.get_close_matches(name, list(allowed), n=1)
+    return f" (did you mean `{close[0]}`?)" if close else ""
+
+
+def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(str(part))
+        annotation = field.annotation if field else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,1 @@
+"""The sweep platform around MoE-DSR: the only code that knows Ray, Optuna and MLflow."""

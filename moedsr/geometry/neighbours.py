@@ -1,0 +1,55 @@
+"""Neighbour searches on point clouds of several proteins; the only file that imports torch-cluster."""
+
+import torch
+import torch_cluster
+from torch import Tensor
+
+
+def nearest(
+    *, queries: Tensor, query_protein: Tensor, points: Tensor, point_protein: Tensor, k: int
+) -> tuple[Tensor, Tensor]:
+    """The k nearest points of the same protein, nearest first.
+
+    Args:
+        queries: (Q, 3).
+        query_protein: (Q,) ascending.
+        points: (P, 3).
+        point_protein: (P,) ascending.
+        k: neighbours wanted.
+
+    Returns:
+        index (Q, k) into points, and mask (Q, k), False where the protein has fewer than k points.
+    """
+    query_row, point_row = torch_cluster.knn(points, queries, k, point_protein, query_protein)
+    found = torch.bincount(query_row, minlength=len(queries))
+    first = torch.cumsum(found, 0) - found
+    slot = torch.arange(len(query_row), device=queries.device) - first[query_row]
+    index = torch.zeros(len(queries), k, dtype=torch.long, device=queries.device)
+    index[query_row, slot] = point_row
+    return index, torch.arange(k, device=queries.device) < found[:, None]
+
+
+def pairs_within(*, points: Tensor, protein: Tensor, radius: float) -> tuple[Tensor, Tensor]:
+    """All ordered pairs (target, source), target ≠ source, of one protein within a distance.
+
+    Args:
+        points: (P, 3).
+        protein: (P,) ascending.
+        radius: in the unit of the points.
+
+    Returns:
+        target (E,) ascending and source (E,).
+    """
+    # torch-cluster silently keeps max_num_neighbors pairs; no protein has more than its own points
+    most = int(torch.bincount(protein).max())
+    source, target = torch_cluster.radius_graph(points, radius, protein, loop=False, max_num_neighbors=most)
+    order = torch.argsort(target, stable=True)
+    return target[order], source[order]
+
+
+def farthest_points(points: Tensor, count: int) -> Tensor:
+    """Indices (count,) of an even subset by farthest-point sampling, deterministic, starting at the first point."""
+    if count >= len(points):
+        return torch.arange(len(points), device=points.device)
+    chosen: Tensor = torch_cluster.fps(points, ratio=count / len(points), random_start=False)
+    return chosen[:count]

@@ -1,0 +1,1 @@
+"""The networks: router, gate, experts, and the mixture of them."""

@@ -1,0 +1,121 @@
+"""Q-MPNN: equivariant message passing with quasi-geodesic distances (Eqs. 2-4)."""
+
+from dataclasses import dataclass
+
+import torch
+from e3nn import o3
+from torch import Tensor, nn
+
+from moedsr.batch import ProteinBatch
+from moedsr.config import RouterConfig
+from moedsr.geometry.neighbours import pairs_within
+from moedsr.geometry.quasi_geodesic import quasi_geodesic_distance, smooth_normals
+from moedsr.models.encoders._base import Encoding, SurfaceEncoder, pool_max, pool_mean
+from moedsr.models.equivariant import EquivariantLayerNorm, EquivariantMLP, hidden_irreps, split_irreps
+from moedsr.models.radial import GaussianBasis, RadialNetwork, cosine_envelope
+from moedsr.models.tensor_product import DepthwiseTensorProduct
+
+_PAPER_RANGE = 30.0  # Å, last radial centre in the paper
+_TYPICAL_SCALE = 30.0  # Å, brings log(scale) near zero for proteins of about 150 residues
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Geometry of P0's cloud, the same for all layers."""
+
+    target: Tensor  # (E,)
+    source: Tensor  # (E,)
+    basis: Tensor  # (E, n) radial basis of d_ij
+    envelope: Tensor  # (E, 1) smooth cutoff over the square root of the protein's mean degree
+    couplings: list[Tensor]  # per path (E, 2 l1 + 1, 2 l3 + 1)
+
+
+class QMPNN(SurfaceEncoder):
+    """The paper's router backbone: invariant code, equivariant means, blind to translation and rotation."""
+
+    def __init__(self, config: RouterConfig) -> None:
+        super().__init__(config)
+        irreps = hidden_irreps(config.l_max, config.hidden_channels)
+        end = _PAPER_RANGE if config.radial_range == "paper" else config.neighborhood_radius
+        self.irreps = irreps
+        self.basis = GaussianBasis(config.radial_basis, end, config.radial_gamma)
+        self.embed = o3.Linear(o3.Irreps([(config.point_features, "0e")]), irreps, biases=True)
+        self.layers = nn.ModuleList(_Layer(irreps, config) for _ in range(config.layers))
+        self.norm = EquivariantLayerNorm(irreps)
+        scalars = irreps.count("0e")
+        invariants = 2 * irreps.num_irreps
+        self.readout = nn.Sequential(
+            nn.Linear(invariants + 1, 2 * scalars),
+            nn.SiLU(),
+            nn.Linear(2 * scalars, config.protein_features),
+            nn.LayerNorm(config.protein_features),
+        )
+
+    def forward(self, proteins: ProteinBatch, features: Tensor) -> Encoding:
+        edges = self._edges(proteins)
+        hidden = self.embed(features)
+        for layer in self.layers:
+            hidden = layer(hidden, edges)
+        blocks = split_irreps(self.norm(hidden), self.irreps)
+        # a maximum over components of l > 0 would depend on the orientation; their norms do not
+        invariant = torch.cat([blocks[0][..., 0]] + [torch.linalg.vector_norm(b, dim=-1) for b in blocks[1:]], -1)
+        pooled = [
+            pool(invariant, proteins.point_protein, proteins.size) for pool in (pool_max, pool_mean)
+        ]
+        size = torch.log(proteins.scale / _TYPICAL_SCALE)[:, None]
+        return Encoding(
+            code=self.readout(torch.cat([*pooled, size], -1)),
+            equivariant=tuple(pool_mean(b, proteins.point_protein, proteins.size) for b in blocks),
+        )
+
+    def _edges(self, proteins: ProteinBatch) -> _Edges:
+        config = self.config
+        normals = smooth_normals(
+            proteins.points, proteins.normals, proteins.point_protein, config.normal_smoothing
+        )
+        # d_ij ≥ |x_i - x_j|, so a Euclidean search at the same radius misses nothing
+        target, source = pairs_within(
+            points=proteins.points, protein=proteins.point_protein, radius=config.neighborhood_radius
+        )
+        displacement = proteins.points[target] - proteins.points[source]
+        distance = quasi_geodesic_distance(displacement, normals[target], normals[source])
+        near = distance < config.neighborhood_radius
+        target, source, displacement, distance = target[near], source[near], displacement[near], distance[near]
+        harmonics = o3.spherical_harmonics(
+            list(range(config.l_max + 1)), displacement, normalize=True, normalization="component"
+        )
+        edges_of = torch.bincount(proteins.point_protein[target], minlength=proteins.size)
+        points_of = torch.bincount(proteins.point_protein, minlength=proteins.size)
+        degree = (edges_of / points_of.clamp_min(1)).clamp_min(1)[proteins.point_protein[target]]
+        return _Edges(
+            target=target,
+            source=source,
+            basis=self.basis(distance),
+            envelope=(cosine_envelope(distance, config.neighborhood_radius) / degree.sqrt())[:, None],
+            couplings=self.layers[0].product.geometry(harmonics),
+        )
+
+
+class _Layer(nn.Module):
+    """One round of messages (Eq. 3) and the update U of the points (Eq. 4)."""
+
+    def __init__(self, irreps: o3.Irreps, config: RouterConfig) -> None:
+        super().__init__()
+        self.norm = EquivariantLayerNorm(irreps)
+        self.from_target = EquivariantMLP(irreps, irreps)
+        self.from_source = EquivariantMLP(irreps, irreps)
+        self.product = DepthwiseTensorProduct(irreps, config.l_max)
+        self.radial = RadialNetwork(config.radial_basis, self.product.weight_numel)
+        self.linear = o3.Linear(self.product.irreps_out, irreps, biases=True)
+        self.update = EquivariantMLP(irreps + irreps, irreps)
+
+    def forward(self, hidden: Tensor, edges: _Edges) -> Tensor:
+        """(C, irreps.dim) to the same."""
+        normed = self.norm(hidden)
+        message = self.from_target(normed)[edges.target] + self.from_source(normed)[edges.source]
+        weights = self.radial(edges.basis) * edges.envelope
+        message = self.product(message, edges.couplings, weights)
+        summed = message.new_zeros(len(hidden), message.shape[1]).index_add(0, edges.target, message)
+        # linear after the sum is the same as before it, and there are far fewer points than edges
+        residual: Tensor = self.update(torch.cat([normed, self.linear(summed)], -1))
+        return hidden + residual

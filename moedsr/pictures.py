@@ -1,0 +1,154 @@
+"""Pictures of a run: surfaces beside the truth, which expert serves which protein, load over time.
+
+Figures are built as objects and drawn by Agg, so no window system and no global pyplot state is touched.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy.spatial import cKDTree
+
+from moedsr.geometry.mesh import Mesh
+
+VIEW = np.array([[0.80, -0.60, 0.0], [0.20, 0.27, 0.94], [-0.56, -0.75, 0.34]])
+"""Rows: the directions on the page to the right, up, and towards the reader; orthonormal to two digits."""
+LIGHT = np.array([-0.4, 0.6, 0.7]) / np.linalg.norm([-0.4, 0.6, 0.7])
+PIXELS = 260
+SPLATS = 500_000
+GREY = np.array([0.72, 0.76, 0.82])
+LARGEST_ERROR = 3.0  # Å, end of the colour scale
+
+
+def write_overview(
+    path: Path,
+    *,
+    times: Sequence[float],
+    truths: Sequence[Mesh],
+    predictions: Sequence[Mesh],
+    title: str,
+) -> None:
+    """One column a frame: the true surface above, the predicted one below, coloured by its distance to the truth.
+
+    Args:
+        path: the PNG to write.
+        times: normalised instants of the frames.
+        truths: true surfaces, Å.
+        predictions: predicted surfaces in the same coordinates, Å; an empty one is drawn as such.
+        title: names the protein and, where it helps, its scores.
+    """
+    if not len(times) == len(truths) == len(predictions) > 0:
+        raise ValueError(f"{len(times)} times, {len(truths)} truths, {len(predictions)} predictions: must be equal, >= 1")
+    columns = len(times)
+    figure = Figure(figsize=(2.3 * columns + 1.0, 5.3), layout="constrained")
+    axes = figure.subplots(2, columns, squeeze=False)
+    centre, half = _window([*truths, *predictions])
+    image = None
+    for column, (time, truth, prediction) in enumerate(zip(times, truths, predictions, strict=True)):
+        axes[0, column].imshow(_render(truth, None, centre, half))
+        errors = _distance_to(truth)
+        image = axes[1, column].imshow(_render(prediction, errors, centre, half), vmin=0, vmax=LARGEST_ERROR, cmap="viridis")
+        axes[0, column].set_title(f"t = {time:+.2f}", fontsize=10)
+        if len(prediction.vertices) == 0:
+            axes[1, column].text(PIXELS / 2, PIXELS / 2, "empty", ha="center", va="center", color="firebrick")
+    for row, label in enumerate(("truth", "prediction")):
+        axes[row, 0].set_ylabel(label, fontsize=10)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    figure.colorbar(image, ax=axes[1, :], shrink=0.85, label="distance to the true surface, Å", extend="max")
+    figure.suptitle(title, fontsize=11)
+    _save(figure, path)
+
+
+def write_expert_map(path: Path, *, names: Sequence[str], gates: np.ndarray) -> None:
+    """Experts × proteins, the colour is the gate.
+
+    Args:
+        path: the PNG to write.
+        names: one label a protein.
+        gates: (proteins, experts), non-negative, each row sums to one.
+    """
+    proteins, experts = gates.shape
+    figure = Figure(figsize=(2.2 + 0.55 * proteins, 1.9 + 0.42 * experts), layout="constrained")
+    axis = figure.subplots()
+    image = axis.imshow(gates.T, vmin=0, vmax=1, cmap="magma_r", aspect="auto")
+    for protein, expert in zip(*np.nonzero(gates >= 0.005), strict=True):
+        value = gates[protein, expert]
+        axis.text(protein, expert, f"{value:.2f}", ha="center", va="center", fontsize=8, color="white" if value > 0.5 else "black")
+    axis.set_xticks(range(proteins), list(names), rotation=45, ha="right", rotation_mode="anchor", fontsize=9)
+    axis.set_yticks(range(experts), [f"expert {expert}" for expert in range(experts)], fontsize=9)
+    axis.set_title("Gate of each expert for each protein", fontsize=11)
+    figure.colorbar(image, ax=axis, label="gate")
+    _save(figure, path)
+
+
+def write_load_over_time(path: Path, *, loads: Mapping[int, Sequence[tuple[int, float]]]) -> None:
+    """Share of the work of each expert by optimiser step.
+
+    Args:
+        path: the PNG to write.
+        loads: for each expert its (step, share) pairs.
+    """
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axis = figure.subplots()
+    for expert, points in sorted(loads.items()):
+        marker = "o" if len(points) == 1 else None
+        axis.plot([step for step, _ in points], [share for _, share in points], label=f"expert {expert}", marker=marker)
+    if loads:
+        axis.axhline(1 / len(loads), color="grey", linestyle=":", linewidth=1, label="even")
+        axis.legend(fontsize=8, ncols=1 + len(loads) // 9, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    axis.set(xlabel="optimiser step", ylabel="share of the load", ylim=(0, 1.02), title="Load of each expert")
+    axis.grid(alpha=0.25)
+    _save(figure, path)
+
+
+def _window(meshes: Sequence[Mesh]) -> tuple[np.ndarray, float]:
+    """Centre (3,) and half width of a square on the page that holds every mesh, Å."""
+    vertices = np.concatenate([mesh.vertices for mesh in meshes])
+    if len(vertices) == 0:
+        return np.zeros(3), 1.0
+    centre = (vertices.min(0) + vertices.max(0)) / 2
+    return centre, float(np.abs((vertices - centre) @ VIEW[:2].T).max()) * 1.05
+
+
+def _distance_to(truth: Mesh) -> cKDTree | None:
+    return cKDTree(truth.vertices) if len(truth.vertices) else None
+
+
+def _render(mesh: Mesh, truth: cKDTree | None, centre: np.ndarray, half: float) -> np.ndarray:
+    """RGB (PIXELS, PIXELS, 3): points scattered over the surface, the nearest one wins each pixel."""
+    canvas = np.ones((PIXELS * PIXELS, 3))
+    if len(mesh.faces) == 0:
+        return canvas.reshape(PIXELS, PIXELS, 3)
+    points, normals = mesh.sample(SPLATS, np.random.default_rng(0))
+    seen = (points - centre) @ VIEW.T
+    pixel = np.clip(((seen[:, :2] / half + 1) / 2 * PIXELS).astype(int), 0, PIXELS - 1)
+    index = (PIXELS - 1 - pixel[:, 1]) * PIXELS + pixel[:, 0]
+    order = np.argsort(seen[:, 2], kind="stable")  # written last is nearest to the reader
+    front = np.full(PIXELS * PIXELS, -1)
+    front[index[order]] = order
+    drawn = front >= 0
+    chosen = front[drawn]
+    shade = 0.35 + 0.65 * np.clip(normals[chosen] @ VIEW.T @ LIGHT, 0, 1)
+    canvas[drawn] = shade[:, None] * _colours(points[chosen], truth)
+    return canvas.reshape(PIXELS, PIXELS, 3)
+
+
+def _colours(points: np.ndarray, truth: cKDTree | None) -> np.ndarray:
+    """(P, 3) plain grey, or the distance to the true surface's nearest vertex on the colour scale."""
+    if truth is None:
+        return np.broadcast_to(GREY, points.shape)
+    from matplotlib import colormaps
+
+    return colormaps["viridis"](np.clip(truth.query(points)[0] / LARGEST_ERROR, 0, 1))[:, :3]
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Written to a temporary name in the same folder, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    FigureCanvasAgg(figure).print_png(str(temporary))
+    temporary.replace(path)

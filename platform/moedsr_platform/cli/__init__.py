@@ -1,0 +1,127 @@
+"""The `moedsr` command: a table of commands whose modules are imported only when they run.
+
+`moedsr --help` must answer in under half a second, so nothing heavy is imported here, and the one-line summaries
+stand in the table instead of in the commands' modules.
+"""
+
+import difflib
+import importlib
+import sys
+import traceback
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+from moedsr.errors import InputError, JobError
+
+
+class Entry(NamedTuple):
+    """One command: where it lives, and what it does in one line."""
+
+    target: str
+    summary: str
+
+
+SECTIONS: dict[str, dict[str, Entry]] = {
+    "Data and training": {
+        "data": Entry("moedsr_platform.cli.data:data", "Prepare and check surface stores."),
+        "train": Entry("moedsr_platform.cli.train:train", "Train one model, as a sweep of a single trial."),
+        "sweep": Entry("moedsr_platform.cli.sweep:sweep", "Search hyperparameters: Ray Tune + Optuna, tracked."),
+        "submit": Entry("moedsr_platform.cli.submit:submit", "Run a sweep as a job on a Ray cluster."),
+    },
+    "Results": {
+        "evaluate": Entry("moedsr_platform.cli.evaluate:evaluate", "Score a model beside the baselines."),
+        "report": Entry("moedsr_platform.cli.report:report", "Tables and figures of a sweep, from its tracked runs."),
+        "promote": Entry("moedsr_platform.cli.promote:promote", "Give a registered model an alias (champion)."),
+        "predict": Entry("moedsr_platform.cli.predict:predict", "Surfaces of a PDB file over time, as PLY."),
+    },
+    "Environment": {
+        "ui": Entry("moedsr_platform.cli.ui:ui", "Open the MLflow UI on the tracking store in use."),
+        "doctor": Entry("moedsr_platform.cli.doctor:doctor", "What works here, and what to do where it does not."),
+    },
+}
+COMMANDS: dict[str, Entry] = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+
+EXAMPLES = """\b
+Typical use:
+  moedsr sweep sweeps/quickstart.yaml          train and compare several models
+  moedsr ui                                    look at every run in a browser
+  moedsr promote moe-dsr --alias champion      choose the best one
+  moedsr predict models:/moe-dsr@champion FILE.pdb --times -1:1:5 --out DIR
+
+\b
+MODEL is a registry URI (models:/moe-dsr@champion), an MLflow run id, or a checkpoint directory.
+`moedsr COMMAND --help` explains each command.
+"""
+
+
+class Failure(click.ClickException):
+    """One line on stderr and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"moedsr: {self.message}", err=True, file=file)
+
+
+class CommandTable(click.Group):
+    """A click group over ``COMMANDS`` that turns exceptions into one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].target.split(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" (did you mean `{close[0]}`?)" if close else ""
+            raise InputError(f"unknown command `{args[0]}`{hint}; commands: {', '.join(COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, entry.summary) for name, entry in section.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
+            _explain(error, debug=ctx.params["debug"])
+
+
+def _explain(error: Exception, *, debug: bool) -> NoReturn:
+    """Raises ``Failure``: exit 2 for wrong input, 1 for a failed job or an error of our own."""
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    message = " ".join(str(error).split())
+    if isinstance(error, InputError):
+        raise Failure(message, 2) from error
+    if isinstance(error, JobError):
+        raise Failure(message, 1) from error
+    hint = "" if debug else "; run again with `moedsr --debug …` for the traceback"
+    raise Failure(f"{type(error).__name__}: {message[:300]}{hint}", 1) from error
+
+
+@click.group(
+    cls=CommandTable,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=EXAMPLES,
+)
+@click.version_option(package_name="moedsr", message="moedsr %(version)s")
+@click.option("--debug", is_flag=True, help="Show the full traceback of an error.")
+def main(debug: bool) -> None:
+    """MoE-DSR: time-varying protein surfaces from one structure, and the platform that sweeps such models."""

@@ -11,6 +11,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
+RESIDUE_TYPE_COUNT = 21
+"""Twenty amino acids and X; the names are moedsr.data.residues.RESIDUE_TYPES."""
+
 
 class _Tensors:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Self:

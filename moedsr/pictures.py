@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from scipy.spatial import cKDTree
 
@@ -16,10 +18,14 @@ from moedsr.geometry.mesh import Mesh
 VIEW = np.array([[0.80, -0.60, 0.0], [0.20, 0.27, 0.94], [-0.56, -0.75, 0.34]])
 """Rows: the directions on the page to the right, up, and towards the reader; orthonormal to two digits."""
 LIGHT = np.array([-0.4, 0.6, 0.7]) / np.linalg.norm([-0.4, 0.6, 0.7])
-PIXELS = 260
-SPLATS = 500_000
-GREY = np.array([0.72, 0.76, 0.82])
-LARGEST_ERROR = 3.0  # Å, end of the colour scale
+WIDTH = 260  # pixels of one surface
+SPLATS = 800_000
+GREY = (0.74, 0.78, 0.83)
+ERROR_SCALE = ScalarMappable(
+    Normalize(0, 3),
+    LinearSegmentedColormap.from_list("error", [GREY, (0.98, 0.83, 0.35), (0.78, 0.12, 0.16)]),
+)
+"""Distance to the true surface in Å: grey where it fits, yellow, red where it is far off."""
 
 
 def write_overview(
@@ -30,7 +36,8 @@ def write_overview(
     predictions: Sequence[Mesh],
     title: str,
 ) -> None:
-    """One column a frame: the true surface above, the predicted one below, coloured by its distance to the truth.
+    """One column a frame: the true surface above, the predicted one below, coloured by its distance to the
+    truth.
 
     Args:
         path: the PNG to write.
@@ -40,25 +47,35 @@ def write_overview(
         title: names the protein and, where it helps, its scores.
     """
     if not len(times) == len(truths) == len(predictions) > 0:
-        raise ValueError(f"{len(times)} times, {len(truths)} truths, {len(predictions)} predictions: must be equal, >= 1")
+        raise ValueError(
+            f"{len(times)} times, {len(truths)} truths, {len(predictions)} predictions: must be equal, >= 1"
+        )
     columns = len(times)
-    figure = Figure(figsize=(2.3 * columns + 1.0, 5.3), layout="constrained")
-    axes = figure.subplots(2, columns, squeeze=False)
     centre, half = _window([*truths, *predictions])
-    image = None
+    figure = Figure(figsize=(2.3 * columns + 1.2, 4.6 * half[1] / half[0] + 1.1), layout="constrained")
+    axes = figure.subplots(2, columns, squeeze=False)
     for column, (time, truth, prediction) in enumerate(zip(times, truths, predictions, strict=True)):
         axes[0, column].imshow(_render(truth, None, centre, half))
-        errors = _distance_to(truth)
-        image = axes[1, column].imshow(_render(prediction, errors, centre, half), vmin=0, vmax=LARGEST_ERROR, cmap="viridis")
+        axes[1, column].imshow(_render(prediction, _distance_to(truth), centre, half))
         axes[0, column].set_title(f"t = {time:+.2f}", fontsize=10)
-        if len(prediction.vertices) == 0:
-            axes[1, column].text(PIXELS / 2, PIXELS / 2, "empty", ha="center", va="center", color="firebrick")
+        if prediction.is_empty:
+            axes[1, column].text(
+                0.5,
+                0.5,
+                "empty",
+                ha="center",
+                va="center",
+                color="firebrick",
+                transform=axes[1, column].transAxes,
+            )
     for row, label in enumerate(("truth", "prediction")):
         axes[row, 0].set_ylabel(label, fontsize=10)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-    figure.colorbar(image, ax=axes[1, :], shrink=0.85, label="distance to the true surface, Å", extend="max")
+    figure.colorbar(
+        ERROR_SCALE, ax=axes[1, :], shrink=0.85, label="distance to the true surface, Å", extend="max"
+    )
     figure.suptitle(title, fontsize=11)
     _save(figure, path)
 
@@ -77,7 +94,15 @@ def write_expert_map(path: Path, *, names: Sequence[str], gates: np.ndarray) -> 
     image = axis.imshow(gates.T, vmin=0, vmax=1, cmap="magma_r", aspect="auto")
     for protein, expert in zip(*np.nonzero(gates >= 0.005), strict=True):
         value = gates[protein, expert]
-        axis.text(protein, expert, f"{value:.2f}", ha="center", va="center", fontsize=8, color="white" if value > 0.5 else "black")
+        axis.text(
+            protein,
+            expert,
+            f"{value:.2f}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if value > 0.5 else "black",
+        )
     axis.set_xticks(range(proteins), list(names), rotation=45, ha="right", rotation_mode="anchor", fontsize=9)
     axis.set_yticks(range(experts), [f"expert {expert}" for expert in range(experts)], fontsize=9)
     axis.set_title("Gate of each expert for each protein", fontsize=11)
@@ -96,54 +121,60 @@ def write_load_over_time(path: Path, *, loads: Mapping[int, Sequence[tuple[int, 
     axis = figure.subplots()
     for expert, points in sorted(loads.items()):
         marker = "o" if len(points) == 1 else None
-        axis.plot([step for step, _ in points], [share for _, share in points], label=f"expert {expert}", marker=marker)
+        axis.plot(
+            [step for step, _ in points],
+            [share for _, share in points],
+            label=f"expert {expert}",
+            marker=marker,
+        )
     if loads:
         axis.axhline(1 / len(loads), color="grey", linestyle=":", linewidth=1, label="even")
-        axis.legend(fontsize=8, ncols=1 + len(loads) // 9, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        axis.legend(
+            fontsize=8, ncols=1 + len(loads) // 9, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False
+        )
     axis.set(xlabel="optimiser step", ylabel="share of the load", ylim=(0, 1.02), title="Load of each expert")
     axis.grid(alpha=0.25)
     _save(figure, path)
 
 
-def _window(meshes: Sequence[Mesh]) -> tuple[np.ndarray, float]:
-    """Centre (3,) and half width of a square on the page that holds every mesh, Å."""
+def _window(meshes: Sequence[Mesh]) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (3,), and half width and height (2,) of a rectangle on the page that holds every mesh, Å."""
     vertices = np.concatenate([mesh.vertices for mesh in meshes])
     if len(vertices) == 0:
-        return np.zeros(3), 1.0
+        return np.zeros(3), np.ones(2)
     centre = (vertices.min(0) + vertices.max(0)) / 2
-    return centre, float(np.abs((vertices - centre) @ VIEW[:2].T).max()) * 1.05
+    return centre, np.abs((vertices - centre) @ VIEW[:2].T).max(0) * 1.05
 
 
 def _distance_to(truth: Mesh) -> cKDTree | None:
-    return cKDTree(truth.vertices) if len(truth.vertices) else None
+    return None if truth.is_empty else cKDTree(truth.vertices)
 
 
-def _render(mesh: Mesh, truth: cKDTree | None, centre: np.ndarray, half: float) -> np.ndarray:
-    """RGB (PIXELS, PIXELS, 3): points scattered over the surface, the nearest one wins each pixel."""
-    canvas = np.ones((PIXELS * PIXELS, 3))
-    if len(mesh.faces) == 0:
-        return canvas.reshape(PIXELS, PIXELS, 3)
+def _render(mesh: Mesh, truth: cKDTree | None, centre: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """RGB (height, WIDTH, 3): points scattered over the surface, the nearest one wins each pixel."""
+    height = int(np.ceil(WIDTH * half[1] / half[0]))
+    canvas = np.ones((height * WIDTH, 3))
+    if mesh.is_empty:
+        return canvas.reshape(height, WIDTH, 3)
     points, normals = mesh.sample(SPLATS, np.random.default_rng(0))
     seen = (points - centre) @ VIEW.T
-    pixel = np.clip(((seen[:, :2] / half + 1) / 2 * PIXELS).astype(int), 0, PIXELS - 1)
-    index = (PIXELS - 1 - pixel[:, 1]) * PIXELS + pixel[:, 0]
+    pixel = ((seen[:, :2] / half + 1) / 2 * (WIDTH, height)).astype(int).clip(0, (WIDTH - 1, height - 1))
+    index = (height - 1 - pixel[:, 1]) * WIDTH + pixel[:, 0]
     order = np.argsort(seen[:, 2], kind="stable")  # written last is nearest to the reader
-    front = np.full(PIXELS * PIXELS, -1)
+    front = np.full(height * WIDTH, -1)
     front[index[order]] = order
     drawn = front >= 0
     chosen = front[drawn]
     shade = 0.35 + 0.65 * np.clip(normals[chosen] @ VIEW.T @ LIGHT, 0, 1)
     canvas[drawn] = shade[:, None] * _colours(points[chosen], truth)
-    return canvas.reshape(PIXELS, PIXELS, 3)
+    return canvas.reshape(height, WIDTH, 3)
 
 
 def _colours(points: np.ndarray, truth: cKDTree | None) -> np.ndarray:
     """(P, 3) plain grey, or the distance to the true surface's nearest vertex on the colour scale."""
     if truth is None:
-        return np.broadcast_to(GREY, points.shape)
-    from matplotlib import colormaps
-
-    return colormaps["viridis"](np.clip(truth.query(points)[0] / LARGEST_ERROR, 0, 1))[:, :3]
+        return np.broadcast_to(np.array(GREY), points.shape)
+    return ERROR_SCALE.to_rgba(truth.query(points)[0])[:, :3]
 
 
 def _save(figure: Figure, path: Path) -> None:

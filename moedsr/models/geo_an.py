@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from moedsr.batch import ProteinBatch
+from moedsr.batch import RESIDUE_TYPE_COUNT, ProteinBatch
 from moedsr.config import RouterConfig
-from moedsr.data.residues import RESIDUE_TYPES
 from moedsr.geometry.neighbours import nearest
 
 _CLOSEST = 1.0  # Å; no Cα comes nearer to a solvent-excluded surface, and 1/d² stays bounded
@@ -22,7 +21,7 @@ class GeoAN(nn.Module):
         super().__init__()
         self.nearest_residues = config.nearest_residues
         width = config.point_features
-        self.embedding = nn.Embedding(len(RESIDUE_TYPES), config.residue_features)
+        self.embedding = nn.Embedding(RESIDUE_TYPE_COUNT, config.residue_features)
         self.message = nn.Sequential(
             nn.Linear(config.residue_features + 2, width), nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, width)
         )

@@ -39,7 +39,8 @@ class DepthwiseTensorProduct(nn.Module):
         for number, (block, l2, l3) in enumerate(self._paths):
             # component normalisation: unit-variance inputs give unit-variance outputs over all paths into l3
             scale = ((2 * l3 + 1) / into.count(l3)) ** 0.5
-            coupling = o3.wigner_3j(self.irreps_in[block].ir.l, l2, l3) * scale
+            # held in float64 and cast where used: a model that is widened later keeps exact coefficients
+            coupling = o3.wigner_3j(self.irreps_in[block].ir.l, l2, l3, dtype=torch.float64) * scale
             self.register_buffer(f"_coupling_{number}", coupling, persistent=False)
 
     def geometry(self, harmonics: Tensor) -> list[Tensor]:

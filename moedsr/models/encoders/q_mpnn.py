@@ -27,7 +27,7 @@ class _Edges:
     source: Tensor  # (E,)
     basis: Tensor  # (E, n) radial basis of d_ij
     envelope: Tensor  # (E, 1) smooth cutoff over the square root of the protein's mean degree
-    couplings: list[Tensor]  # per path (E, 2 l1 + 1, 2 l3 + 1)
+    harmonics: Tensor  # (E, (l_max + 1)²) of x_i - x_j
 
 
 class QMPNN(SurfaceEncoder):
@@ -39,15 +39,17 @@ class QMPNN(SurfaceEncoder):
         end = _PAPER_RANGE if config.radial_range == "paper" else config.neighborhood_radius
         self.irreps = irreps
         self.basis = GaussianBasis(config.radial_basis, end, config.radial_gamma)
-        self.embed = o3.Linear(o3.Irreps([(config.point_features, "0e")]), irreps, biases=True)
-        self.layers = nn.ModuleList(_Layer(irreps, config) for _ in range(config.layers))
+        scalars = o3.Irreps([irreps[0]])
+        self.embed = nn.Linear(config.point_features, scalars.dim)
+        self.layers = nn.ModuleList(
+            _Layer(scalars if number == 0 else irreps, irreps, config) for number in range(config.layers)
+        )
         self.norm = EquivariantLayerNorm(irreps)
-        scalars = irreps.count("0e")
         invariants = 2 * irreps.num_irreps
         self.readout = nn.Sequential(
-            nn.Linear(invariants + 1, 2 * scalars),
+            nn.Linear(invariants + 1, 2 * scalars.dim),
             nn.SiLU(),
-            nn.Linear(2 * scalars, config.protein_features),
+            nn.Linear(2 * scalars.dim, config.protein_features),
             nn.LayerNorm(config.protein_features),
         )
 
@@ -92,30 +94,34 @@ class QMPNN(SurfaceEncoder):
             source=source,
             basis=self.basis(distance),
             envelope=(cosine_envelope(distance, config.neighborhood_radius) / degree.sqrt())[:, None],
-            couplings=self.layers[0].product.geometry(harmonics),
+            harmonics=harmonics,
         )
 
 
 class _Layer(nn.Module):
-    """One round of messages (Eq. 3) and the update U of the points (Eq. 4)."""
+    """One round of messages (Eq. 3) and the update U of the points (Eq. 4).
 
-    def __init__(self, irreps: o3.Irreps, config: RouterConfig) -> None:
+    The first layer takes scalars only: its products are harmonics times weights.
+    """
+
+    def __init__(self, irreps_in: o3.Irreps, irreps: o3.Irreps, config: RouterConfig) -> None:
         super().__init__()
-        self.norm = EquivariantLayerNorm(irreps)
-        self.from_target = EquivariantMLP(irreps, irreps)
-        self.from_source = EquivariantMLP(irreps, irreps)
-        self.product = DepthwiseTensorProduct(irreps, config.l_max)
+        self.grown = irreps.dim - irreps_in.dim
+        self.norm = EquivariantLayerNorm(irreps_in)
+        self.from_target = EquivariantMLP(irreps_in, irreps_in)
+        self.from_source = EquivariantMLP(irreps_in, irreps_in)
+        self.product = DepthwiseTensorProduct(irreps_in, config.l_max)
         self.radial = RadialNetwork(config.radial_basis, self.product.weight_numel)
         self.linear = o3.Linear(self.product.irreps_out, irreps, biases=True)
-        self.update = EquivariantMLP(irreps + irreps, irreps)
+        self.update = EquivariantMLP(irreps_in + irreps, irreps)
 
     def forward(self, hidden: Tensor, edges: _Edges) -> Tensor:
-        """(C, irreps.dim) to the same."""
+        """(C, irreps_in.dim) to (C, irreps.dim)."""
         normed = self.norm(hidden)
         message = self.from_target(normed)[edges.target] + self.from_source(normed)[edges.source]
         weights = self.radial(edges.basis) * edges.envelope
-        message = self.product(message, edges.couplings, weights)
+        message = self.product(message, self.product.geometry(edges.harmonics), weights)
         summed = message.new_zeros(len(hidden), message.shape[1]).index_add(0, edges.target, message)
         # linear after the sum is the same as before it, and there are far fewer points than edges
         residual: Tensor = self.update(torch.cat([normed, self.linear(summed)], -1))
-        return hidden + residual
+        return nn.functional.pad(hidden, (0, self.grown)) + residual

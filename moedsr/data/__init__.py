@@ -1,0 +1,1 @@
+"""Ensembles of conformations: read, turned into surfaces, kept in a surface store."""

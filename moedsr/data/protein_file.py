@@ -1,0 +1,207 @@
+"""One protein of a surface store: a safetensors file, written whole and read frame by frame.
+
+F frames (the first is P0), N atoms, R residues, S surface points; Å about the centre of P0.
+
+    centre (3,) f64, scale (1,) f64      frame of reference
+    elements (N,) u8                     atomic numbers
+    ca_index (R,) i32, residue_types (R,) u8
+    times (F,) f32, replicas (F,) i16
+    atoms (F, N, 3) i16                  0.01 Å
+    points (F, S, 3) i16, normals (F, S, 3) i8, sigma (F, S) f16: 11 bytes a point
+    occupancy_runs (…) u16, occupancy_offsets (F+1,) i64: run lengths of the metric grid
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from moedsr.config import PrepareConfig
+from moedsr.data.conformation import SurfaceFrame
+from moedsr.data.encoding import decode_normals, decode_occupancy, decode_positions
+from moedsr.errors import InputError
+
+_SYMBOLS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 15: "P", 16: "S", 17: "Cl", 34: "Se"}
+_NUMBERS = {symbol: number for number, symbol in _SYMBOLS.items()}
+_METADATA = "protein"
+
+
+class StoredProtein:
+    """One protein, memory-mapped: nothing is read before it is asked for, one frame costs one frame."""
+
+    def __init__(self, path: Path, name: str, split: str | None) -> None:
+        self.path = path
+        self.name = name
+        self.split = split
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "name": self.name, "split": self.split}
+
+    @property
+    def sequence(self) -> str:
+        """One letter a residue."""
+        return str(self.metadata["sequence"])
+
+    @cached_property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the file says of itself: name, sequence, grid nodes, how it was made."""
+        return read_metadata(self.path)
+
+    @cached_property
+    def scale(self) -> float:
+        """Å per normalised unit: 1.25 times the radius of P0's surface about the centre."""
+        return float(self._tensor("scale")[0])
+
+    @cached_property
+    def centre(self) -> NDArray[np.float64]:
+        """(3,) Å in the PDB's coordinates: mean of P0's Cα."""
+        return self._tensor("centre")
+
+    @cached_property
+    def times(self) -> NDArray[np.float32]:
+        """(F,) in [-1, 1]; P0 at -1."""
+        return self._tensor("times")
+
+    @cached_property
+    def replicas(self) -> NDArray[np.int64]:
+        """(F,) from 1; P0 has 0."""
+        return self._tensor("replicas").astype(np.int64)
+
+    @cached_property
+    def elements(self) -> tuple[str, ...]:
+        """(N,) symbols."""
+        return tuple(_SYMBOLS[int(number)] for number in self._tensor("elements"))
+
+    @cached_property
+    def atom_positions(self) -> NDArray[np.float32]:
+        """(N, 3) Å about the centre, of P0."""
+        return self.frame_atoms(0)
+
+    @cached_property
+    def residue_positions(self) -> NDArray[np.float32]:
+        """(R, 3) Å about the centre, Cα of P0."""
+        return self.atom_positions[self._tensor("ca_index")]
+
+    @cached_property
+    def residue_types(self) -> NDArray[np.int64]:
+        """(R,) indices into RESIDUE_TYPES."""
+        return self._tensor("residue_types").astype(np.int64)
+
+    def __len__(self) -> int:
+        """Number of frames, P0 included."""
+        return len(self.times)
+
+    def frame(self, index: int) -> SurfaceFrame:
+        """Surface samples of one frame; 0 is P0."""
+        return SurfaceFrame(
+            decode_positions(self._row("points", index)),
+            decode_normals(self._row("normals", index)),
+            self._row("sigma", index).astype(np.float32),
+        )
+
+    def occupancy(self, index: int) -> NDArray[np.bool_]:
+        """Inside test (n, n, n) of one frame on the metric grid over [-1, 1]³ in normalised units."""
+        start, end = (int(self._offsets[self._checked(index) + side]) for side in (0, 1))
+        runs = self._slices["occupancy_runs"][start:end]
+        return decode_occupancy(runs, int(self.metadata["occupancy_grid"]))
+
+    def frame_atoms(self, index: int) -> NDArray[np.float32]:
+        """(N, 3) Å about the centre; the frame's surface was made from exactly these numbers."""
+        return decode_positions(self._row("atoms", index))
+
+    def verify(self, settings: PrepareConfig) -> None:
+        """Reads every tensor and checks shape and content.
+
+        Raises:
+            InputError: the first thing that is wrong.
+        """
+        frames = len(self)
+        expected = {
+            "points": (frames, settings.surface_points, 3),
+            "normals": (frames, settings.surface_points, 3),
+            "sigma": (frames, settings.surface_points),
+            "atoms": (frames, len(self.elements), 3),
+            "replicas": (frames,),
+            "occupancy_offsets": (frames + 1,),
+        }
+        for key, shape in expected.items():
+            if (found := tuple(self._slices[key].get_shape())) != shape:
+                raise InputError(f"{self.path}: tensor `{key}` has shape {found}, but must have {shape}")
+        if self.times[0] != -1 or self.replicas[0] != 0 or not (np.abs(self.times) <= 1).all():
+            raise InputError(f"{self.path}: times must lie in [-1, 1] and begin with P0 at -1")
+        nodes = settings.occupancy_grid**3
+        for index in range(frames):
+            frame = self.frame(index)
+            runs = self._slices["occupancy_runs"][int(self._offsets[index]) : int(self._offsets[index + 1])]
+            sound = np.isfinite(frame.normals).all() and (frame.sigma > 0).all() and int(runs.sum()) == nodes
+            if not sound:
+                raise InputError(f"{self.path}: frame {index} is damaged; prepare this protein again")
+
+    @cached_property
+    def _file(self) -> Any:
+        return _open(self.path)
+
+    @cached_property
+    def _slices(self) -> dict[str, Any]:
+        return {key: self._file.get_slice(key) for key in self._file.keys()}  # noqa: SIM118 - no mapping
+
+    @cached_property
+    def _offsets(self) -> NDArray[np.int64]:
+        return self._tensor("occupancy_offsets")
+
+    def _tensor(self, key: str) -> NDArray[Any]:
+        return self._file.get_tensor(key)
+
+    def _row(self, key: str, index: int) -> NDArray[Any]:
+        return self._slices[key][self._checked(index)]
+
+    def _checked(self, index: int) -> int:
+        if not 0 <= index < len(self.times):
+            raise InputError(f"{self.name}: has no frame {index}; frames are 0 to {len(self.times) - 1}")
+        return int(index)
+
+
+def write_protein(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> None:
+    """Writes a protein's file beside its name and renames it; the same content gives the same bytes."""
+    # one metadata key: several come out in no fixed order
+    content = save(dict(tensors), metadata={_METADATA: json.dumps(metadata, sort_keys=True)})
+    aside = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
+    try:
+        aside.write_bytes(content)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata that write_protein was given.
+
+    Raises:
+        InputError: missing, truncated or foreign file.
+    """
+    try:
+        metadata = json.loads((_open(path).metadata() or {})[_METADATA])
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: is no protein of a surface store") from error
+    return dict(metadata)
+
+
+def atomic_numbers(elements: tuple[str, ...]) -> NDArray[np.uint8]:
+    """(N,) from symbols."""
+    return np.array([_NUMBERS[symbol] for symbol in elements], dtype=np.uint8)
+
+
+def _open(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="np")
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); prepare this protein again"
+        ) from error

@@ -1,0 +1,64 @@
+"""A protein as the model sees it, and batches of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from moedsr.batch import ProteinBatch
+from moedsr.data.conformation import InitialConformation
+from moedsr.data.protein_file import StoredProtein
+from moedsr.geometry.neighbours import farthest_points
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProteinInput:
+    """What the model is given of a protein: P0's surface cloud and residues about its centre."""
+
+    name: str
+    points: NDArray[np.float32]  # (M, 3) Å
+    normals: NDArray[np.float32]  # (M, 3) unit, outward
+    residue_positions: NDArray[np.float32]  # (R, 3) Å, Cα
+    residue_types: NDArray[np.int64]  # (R,)
+    scale: float  # Å per normalised unit
+
+    @classmethod
+    def of(cls, protein: StoredProtein | InitialConformation, cloud_points: int) -> Self:
+        """From the store or from a PDB file; the cloud is an even subset (farthest-point sampling) of P0's samples."""
+        if isinstance(protein, StoredProtein):
+            frame, types = protein.frame(0), protein.residue_types
+        else:
+            frame, types = protein.frame, protein.structure.residue_types
+        keep = farthest_points(torch.from_numpy(frame.points), cloud_points).numpy()
+        return cls(
+            name=protein.name,
+            points=frame.points[keep],
+            normals=frame.normals[keep],
+            residue_positions=protein.residue_positions,
+            residue_types=types,
+            scale=protein.scale,
+        )
+
+
+def collate(proteins: Sequence[ProteinInput], code_index: Sequence[int]) -> ProteinBatch:
+    """One batch of proteins, float32 on the CPU; ``code_index`` is -1 for a protein without a latent code."""
+
+    def joined(arrays: list[NDArray]) -> torch.Tensor:
+        return torch.from_numpy(np.concatenate(arrays))
+
+    def owner(lengths: list[int]) -> torch.Tensor:
+        return torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+
+    return ProteinBatch(
+        points=joined([p.points for p in proteins]),
+        normals=joined([p.normals for p in proteins]),
+        point_protein=owner([len(p.points) for p in proteins]),
+        residue_positions=joined([p.residue_positions for p in proteins]),
+        residue_types=joined([p.residue_types for p in proteins]),
+        residue_protein=owner([len(p.residue_types) for p in proteins]),
+        scale=torch.tensor([p.scale for p in proteins], dtype=torch.float32),
+        code_index=torch.tensor(list(code_index), dtype=torch.long),
+    )

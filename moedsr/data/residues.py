@@ -1,0 +1,62 @@
+"""Residue types of the chemical features (GeoAN): the twenty amino acids and X for any other."""
+
+from collections.abc import Mapping
+
+RESIDUE_TYPES: tuple[str, ...] = (*"ARNDCQEGHILKMFPSTWYV", "X")
+"""One-letter codes; the position of a code is its index in the residue embedding."""
+
+THREE_LETTER: Mapping[str, str] = {
+    "ALA": "A",
+    "ARG": "R",
+    "ASN": "N",
+    "ASP": "D",
+    "CYS": "C",
+    "GLN": "Q",
+    "GLU": "E",
+    "GLY": "G",
+    "HIS": "H",
+    "ILE": "I",
+    "LEU": "L",
+    "LYS": "K",
+    "MET": "M",
+    "PHE": "F",
+    "PRO": "P",
+    "SER": "S",
+    "THR": "T",
+    "TRP": "W",
+    "TYR": "Y",
+    "VAL": "V",
+}
+
+# Names of protonation states (force fields) and modifications (crystallographers); chemistry of the parent.
+_PARENTS: Mapping[str, str] = {
+    **dict.fromkeys(("HID", "HIE", "HIP", "HSD", "HSE", "HSP", "HISD", "HISE", "HISH"), "H"),
+    **dict.fromkeys(("CYX", "CYM", "CYS2", "CYSH", "CSO", "CME", "CSD", "OCS", "SEC", "CSE"), "C"),
+    **dict.fromkeys(("ASH", "ASPP", "ASPH"), "D"),
+    **dict.fromkeys(("GLH", "GLUP", "GLUH", "PCA", "CGU"), "E"),
+    **dict.fromkeys(("LYN", "LSN", "LYSH", "MLY", "M3L", "MLZ", "ALY", "KCX"), "K"),
+    **dict.fromkeys(("ARN", "ARGN"), "R"),
+    **dict.fromkeys(("MSE", "FME"), "M"),
+    **dict.fromkeys(("SEP", "SP1", "SP2"), "S"),
+    **dict.fromkeys(("TPO", "THP1"), "T"),
+    **dict.fromkeys(("PTR", "TYM", "TYS"), "Y"),
+    **dict.fromkeys(("HYP",), "P"),
+}
+
+_INDEX = {letter: index for index, letter in enumerate(RESIDUE_TYPES)}
+
+
+def one_letter(residue_name: str) -> str:
+    """Code of a residue name as in a PDB file: its own, its parent's, or X."""
+    name = residue_name.strip().upper()
+    return THREE_LETTER.get(name) or _PARENTS.get(name, "X")
+
+
+def residue_type(residue_name: str) -> int:
+    """Index of a residue name in :data:`RESIDUE_TYPES`."""
+    return _INDEX[one_letter(residue_name)]
+
+
+def is_amino_acid(residue_name: str) -> bool:
+    """Whether the name is one of the twenty or a known variant of one."""
+    return one_letter(residue_name) != "X"

@@ -1,0 +1,1 @@
+"""Shapes in space, without learning: surfaces, meshes, level sets, superposition, neighbours."""

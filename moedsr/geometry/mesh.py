@@ -1,0 +1,117 @@
+"""Triangle meshes with vertex normals."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Points = NDArray[np.float64]
+Normals = NDArray[np.float64]
+
+_PLY_VERTEX = np.dtype([(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")])
+_PLY_FACE = np.dtype([("count", "u1"), ("corners", "<i4", (3,))])
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Closed surface of triangles, counter-clockwise seen from outside. May be empty (V = T = 0)."""
+
+    vertices: Points  # (V, 3)
+    faces: NDArray[np.int64]  # (T, 3)
+    normals: Normals  # (V, 3) unit, outward
+
+    @classmethod
+    def empty(cls) -> Self:
+        return cls(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64), np.zeros((0, 3)))
+
+    @property
+    def is_empty(self) -> bool:
+        return len(self.faces) == 0
+
+    @property
+    def area(self) -> float:
+        """In squared units of the vertices."""
+        return float(self._face_areas().sum())
+
+    @property
+    def volume(self) -> float:
+        """In cubed units of the vertices, by the divergence theorem."""
+        first, second, third = (self.vertices[self.faces[:, corner]] for corner in range(3))
+        return float(np.einsum("ij,ij->", first, np.cross(second, third)) / 6.0)
+
+    def moved(self, *, scale: float = 1.0, shift: Points | None = None) -> "Mesh":
+        """The mesh with vertices ``scale * vertices + shift``."""
+        offset = np.zeros(3) if shift is None else np.asarray(shift, dtype=np.float64)
+        return Mesh(self.vertices * scale + offset, self.faces, self.normals)
+
+    def sample(self, count: int, rng: np.random.Generator) -> tuple[Points, Normals]:
+        """Points (count, 3) uniform by area, with interpolated unit normals; nothing from an empty mesh."""
+        if self.is_empty:
+            return np.zeros((0, 3)), np.zeros((0, 3))
+        cumulative = np.cumsum(self._face_areas())
+        chosen = np.searchsorted(cumulative, rng.uniform(0.0, cumulative[-1], count), side="right")
+        corners = self.faces[np.minimum(chosen, len(self.faces) - 1)]
+        first, second = rng.uniform(size=(2, count, 1))
+        # the square root makes the triangle's density uniform
+        root = np.sqrt(first)
+        weights = np.stack([1.0 - root, root * (1.0 - second), root * second], axis=1)
+        points = (weights * self.vertices[corners]).sum(axis=1)
+        return points, _unit((weights * self.normals[corners]).sum(axis=1))
+
+    def write_ply(self, path: Path) -> None:
+        """Binary little-endian PLY with normals, float32; written to a temporary name and renamed."""
+        vertices = np.empty(len(self.vertices), dtype=_PLY_VERTEX)
+        for axis, name in enumerate(("x", "y", "z")):
+            vertices[name] = self.vertices[:, axis]
+            vertices[f"n{name}"] = self.normals[:, axis]
+        faces = np.empty(len(self.faces), dtype=_PLY_FACE)
+        faces["count"] = 3
+        faces["corners"] = self.faces
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(self._ply_header() + vertices.tobytes() + faces.tobytes())
+            # mkstemp makes files private; a mesh is an ordinary output
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def _ply_header(self) -> bytes:
+        lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(self.vertices)}"]
+        lines += [f"property float {name}" for name in _PLY_VERTEX.names or ()]
+        lines += [f"element face {len(self.faces)}", "property list uchar int vertex_indices", "end_header", ""]
+        return "\n".join(lines).encode("ascii")
+
+    def _face_areas(self) -> NDArray[np.float64]:
+        return 0.5 * np.linalg.norm(_face_normals(self.vertices, self.faces), axis=1)
+
+
+def vertex_normals(vertices: Points, faces: NDArray[np.int64]) -> Normals:
+    """Unit normals (V, 3): the mean of the adjacent faces' normals, weighted by area."""
+    per_face = _face_normals(vertices, faces)
+    summed = np.stack(
+        [
+            sum(np.bincount(faces[:, corner], per_face[:, axis], len(vertices)) for corner in range(3))
+            for axis in range(3)
+        ],
+        axis=1,
+    )
+    return _unit(summed)
+
+
+def _face_normals(vertices: Points, faces: NDArray[np.int64]) -> Normals:
+    """Normals (T, 3), twice the area long."""
+    first, second, third = (vertices[faces[:, corner]] for corner in range(3))
+    return np.cross(second - first, third - first)
+
+
+def _unit(vectors: Normals) -> Normals:
+    """Rows of unit length; a row of zeros becomes the z axis, so that a normal is always a unit vector."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.where(lengths > 1e-12, vectors / np.maximum(lengths, 1e-12), [0.0, 0.0, 1.0])

@@ -1,0 +1,136 @@
+"""The trained field of one protein, and surfaces from a PDB file."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from moedsr.batch import ProteinBatch
+from moedsr.checkpoint import Meta, load_model
+from moedsr.config import Config
+from moedsr.data.conformation import InitialConformation, SurfaceFrame
+from moedsr.data.protein_input import ProteinInput, collate
+from moedsr.data.trajectory import load_structure
+from moedsr.geometry.level_set import extract_level_set
+from moedsr.geometry.mesh import Mesh
+from moedsr.latent_fit import fit_code
+from moedsr.models.moedsr import MoEDSR
+
+
+class ProteinField:
+    """f(x, t) of one protein at numpy points; the router has run, the latent code is settled.
+
+    Args:
+        model: in evaluation mode.
+        proteins: a batch of one, on the model's device.
+        codes: (1, φ_z), or None for the code of the table (zero for a protein without one).
+    """
+
+    @torch.no_grad()
+    def __init__(self, model: MoEDSR, proteins: ProteinBatch, codes: Tensor | None = None) -> None:
+        self.model = model
+        self.context = model.context(proteins, codes=codes)
+
+    @torch.no_grad()
+    def __call__(self, points: NDArray[np.floating], time: float) -> NDArray[np.float32]:
+        """Signed distance (P,) at points (P, 3), both normalised about the centre of P0."""
+        device = self.context.codes.device
+        x = torch.from_numpy(np.asarray(points, dtype=np.float32)).to(device)
+        value, _ = self.model.field(
+            x[None, None], torch.tensor([[time]], device=device), self.context, gradient=False
+        )
+        result: NDArray[np.float32] = value[0, 0].cpu().numpy()
+        return result
+
+    def at(self, time: float) -> Callable[[NDArray[np.floating]], NDArray[np.float32]]:
+        """The field of one instant."""
+        return lambda points: self(points, time)
+
+
+def protein_field(
+    model: MoEDSR, protein: ProteinInput, initial_frame: SurfaceFrame, *, code_index: int = -1
+) -> ProteinField:
+    """The field of a protein, its latent code taken from the table or settled as ``evaluation.unseen_code`` says.
+
+    Args:
+        model: in evaluation mode.
+        protein: what the model is given.
+        initial_frame: surface samples of P0, on which an unseen protein's code is fitted.
+        code_index: row of the code table, -1 for a protein not trained on.
+    """
+    config = model.config
+    device = next(model.parameters()).device
+    proteins = collate([protein], [code_index]).to(device)
+    codes = None
+    if code_index < 0 and config.expert.latent_size and config.evaluation.unseen_code == "fit":
+        codes = fit_code(model, proteins, initial_frame)
+    return ProteinField(model, proteins, codes)
+
+
+@dataclass(frozen=True)
+class PredictedSurface:
+    """One predicted surface in the PDB file's own coordinates."""
+
+    time: float
+    mesh: Mesh  # Å
+    touches_border: bool  # whether the surface reached the cube of prediction and was closed there
+
+
+class SurfacePredictor:
+    """Surfaces of any single-chain protein from its PDB file."""
+
+    def __init__(self, model: MoEDSR, meta: Meta) -> None:
+        self.model = model
+        self.meta = meta
+
+    @property
+    def config(self) -> Config:
+        return self.model.config
+
+    @classmethod
+    def load(cls, checkpoint: Path, device: str = "auto") -> Self:
+        """From a checkpoint directory.
+
+        Raises:
+            InputError: not a checkpoint, or one that does not fit this software.
+        """
+        return cls(*load_model(checkpoint, resolve_device(device)))
+
+    def predict(
+        self,
+        pdb: Path,
+        times: Sequence[float],
+        *,
+        chain: str | None = None,
+        resolution: int = 128,
+    ) -> Iterator[PredictedSurface]:
+        """One surface a time, in the order of the times, each as it is ready.
+
+        Args:
+            pdb: a PDB file, the initial conformation P0.
+            times: in [-1, 1], P0 at -1.
+            chain: chain identifier, needed when the file holds several.
+            resolution: nodes per axis of the extraction grid.
+
+        Raises:
+            InputError: unreadable file, no protein, several chains without a choice.
+        """
+        initial = InitialConformation.of(load_structure(pdb, chain), self.config.data.prepare, pdb.stem)
+        protein = ProteinInput.of(initial, self.config.router.cloud_points)
+        field = protein_field(self.model, protein, initial.frame)
+        for time in times:
+            level_set = extract_level_set(field.at(time), resolution=resolution)
+            mesh = level_set.mesh.moved(scale=initial.scale, shift=initial.centre)
+            yield PredictedSurface(time, mesh, level_set.touches_border)
+
+
+def resolve_device(device: str) -> torch.device:
+    """``auto`` is the GPU when there is one."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)

@@ -1,0 +1,83 @@
+"""MoE-DSR: router, latent codes and experts as one field."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from moedsr.batch import ProteinBatch, TrainingBatch
+from moedsr.config import Config
+from moedsr.models.experts import EXPERTS, FieldContext
+from moedsr.models.latent_codes import LatentCodes
+from moedsr.models.router import Router
+from moedsr.models.variants import choose
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the losses of one training batch need; B proteins, F frames, S surface and Q off-surface points."""
+
+    surface_value: Tensor  # (B, F, S)
+    surface_gradient: Tensor  # (B, F, S, 3)
+    off_surface_gradient: Tensor  # (B, F, Q, 3)
+    context: FieldContext
+
+
+class MoEDSR(nn.Module):
+    """The signed distance to a protein's moving surface, given its initial conformation.
+
+    Args:
+        config: architecture.
+        proteins: number of training proteins, each with a latent code.
+    """
+
+    def __init__(self, config: Config, proteins: int) -> None:
+        super().__init__()
+        self.config = config
+        self.router = Router(config)
+        self.codes = LatentCodes(config.expert, proteins)
+        self.experts = choose(EXPERTS, config.expert.kind, "expert.kind")(
+            config.expert, protein_features=config.router.protein_features
+        )
+
+    def context(
+        self,
+        proteins: ProteinBatch,
+        *,
+        noise: Tensor | None = None,
+        keep_code: Tensor | None = None,
+        codes: Tensor | None = None,
+    ) -> FieldContext:
+        """All that the field needs of these proteins; reused for every frame and point.
+
+        Args:
+            proteins: B of them.
+            noise: (B, N_E) gate noise while training.
+            keep_code: (B,) 0 where the latent code is dropped.
+            codes: (B, φ_z) in place of the table's, for proteins whose code was fitted.
+        """
+        encoding, gates = self.router(proteins, noise)
+        if codes is None:
+            codes = self.codes(proteins.code_index, keep_code)
+        return FieldContext(proteins=proteins, encoding=encoding, gates=gates, codes=codes)
+
+    def field(
+        self, points: Tensor, time: Tensor, context: FieldContext, *, gradient: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
+        """Signed distance (B, F, Q) and gradient (B, F, Q, 3) at points (B, F, Q, 3) and times (B, F), normalised."""
+        result: tuple[Tensor, Tensor | None] = self.experts(points, time, context, gradient=gradient)
+        return result
+
+    def forward(self, batch: TrainingBatch) -> Prediction:
+        """Evaluate the field wherever the losses look; surface and off-surface points in one pass."""
+        context = self.context(batch.proteins, noise=batch.gate_noise, keep_code=batch.keep_code)
+        surface = batch.surface_points.shape[2]
+        points = torch.cat([batch.surface_points, batch.off_surface_points], 2)
+        value, gradient = self.field(points, batch.time, context)
+        assert gradient is not None
+        return Prediction(
+            surface_value=value[:, :, :surface],
+            surface_gradient=gradient[:, :, :surface],
+            off_surface_gradient=gradient[:, :, surface:],
+            context=context,
+        )

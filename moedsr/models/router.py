@@ -1,0 +1,27 @@
+"""The router: which experts should model this protein."""
+
+from torch import Tensor, nn
+
+from moedsr.batch import ProteinBatch
+from moedsr.config import Config
+from moedsr.models.encoders import ENCODERS, Encoding
+from moedsr.models.gate import Gates, NoisyTopKGate
+from moedsr.models.geo_an import GeoAN
+from moedsr.models.variants import choose
+
+
+class Router(nn.Module):
+    """Point features (GeoAN), surface encoder, gate; runs once per protein, whatever the frames and points."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.point_features = GeoAN(config.router)
+        self.encoder = choose(ENCODERS, config.router.backbone, "router.backbone")(config.router)
+        self.gate = NoisyTopKGate(
+            config.gate, features=config.router.protein_features, experts=config.expert.count
+        )
+
+    def forward(self, proteins: ProteinBatch, noise: Tensor | None = None) -> tuple[Encoding, Gates]:
+        """Encode and route; ``noise`` (B, N_E) standard normal while training."""
+        encoding: Encoding = self.encoder(proteins, self.point_features(proteins))
+        return encoding, self.gate(encoding.code, noise)

@@ -1,0 +1,47 @@
+"""Optimiser, learning-rate schedule and the running mean of the weights."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from moedsr.config import TrainingConfig
+from moedsr.models.moedsr import MoEDSR
+
+
+def make_optimiser(model: MoEDSR, config: TrainingConfig) -> Adam:
+    """Adam with a learning rate of its own for the latent codes."""
+    codes = list(model.codes.parameters())
+    others = [p for p in model.parameters() if not any(p is code for code in codes)]
+    return Adam(
+        [
+            {"params": others, "peak": config.learning_rate},
+            {"params": codes, "peak": config.latent_learning_rate},
+        ],
+        lr=config.learning_rate,
+    )
+
+
+def set_learning_rate(optimiser: Adam, step: int, config: TrainingConfig) -> None:
+    """The rates of one step: linear warm-up, then a cosine to the final fraction; a function of the step alone."""
+    warmup = min(config.warmup_steps, config.steps)
+    if step < warmup:
+        factor = (step + 1) / warmup
+    else:
+        progress = (step - warmup) / max(config.steps - warmup, 1)
+        final = config.final_learning_rate
+        factor = final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak"] * factor
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, step: int, decay: float) -> None:
+    """Move the running mean of the weights towards the present ones.
+
+    Early on the mean is short, so that the initial weights do not linger in it.
+    """
+    share = 1 - min(decay, (1 + step) / (10 + step))
+    mean: list[Tensor] = list(average.parameters())
+    torch._foreach_lerp_(mean, list(model.parameters()), share)

@@ -1,0 +1,118 @@
+"""What is known of every trial of a sweep: the rows of its table. Saved beside the sweep, so that a resume knows them."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from moedsr_platform.search_space import describe, short
+
+ENDED = ("COMPLETE", "PRUNED", "FAIL")
+COLUMNS = ("val/iou", "naive/iou", "oracle/iou", "val/gap_closed")
+
+
+@dataclass
+class Row:
+    """One trial; states as in Optuna: WAITING, RUNNING, COMPLETE, PRUNED, FAIL."""
+
+    trial_id: str
+    number: int
+    params: dict[str, Any]
+    state: str = "WAITING"
+    step: int = 0
+    best_step: int | None = None
+    best: dict[str, float] = field(default_factory=dict)  # all metrics of the best validation
+    checkpoint: str | None = None  # of the best validation
+    reason: str | None = None
+
+
+class Board:
+    """The rows of a sweep, in the order in which trials began."""
+
+    def __init__(self, *, metric: str, mode: str, total: int, steps: int) -> None:
+        self.metric = metric
+        self.sign = 1.0 if mode == "max" else -1.0
+        self.total = total
+        self.steps = steps
+        self.rows: dict[str, Row] = {}
+
+    def start(self, trial_id: str, params: Mapping[str, Any]) -> Row:
+        """A trial begins, or goes on after an interruption."""
+        row = self.rows.setdefault(trial_id, Row(trial_id, len(self.rows) + 1, dict(params)))
+        row.state, row.reason = "RUNNING", None
+        return row
+
+    def report(self, trial_id: str, step: int, metrics: Mapping[str, float], checkpoint: str | None) -> bool:
+        """Takes a report in; True when it is the trial's best validation so far."""
+        row = self.rows[trial_id]
+        row.step = max(row.step, step)
+        value = metrics.get(self.metric)
+        if value is None or value != value:
+            return False
+        if row.best and self.sign * value <= self.sign * row.best[self.metric]:
+            return False
+        row.best, row.best_step = dict(metrics), step
+        row.checkpoint = checkpoint or row.checkpoint
+        return True
+
+    def end(self, trial_id: str, failure: str | None) -> Row:
+        """A trial ends: failed, stopped early, or complete."""
+        row = self.rows[trial_id]
+        row.reason = failure
+        row.state = "FAIL" if failure else "COMPLETE" if row.step >= self.steps else "PRUNED"
+        if row.state == "PRUNED":
+            row.reason = f"stopped at step {row.step}: behind the best of its rung"
+        return row
+
+    @property
+    def best(self) -> Row | None:
+        """The row with the best validation among the trials that did not fail and left a checkpoint."""
+        rows = [row for row in self.rows.values() if row.best and row.state != "FAIL" and row.checkpoint]
+        return max(rows, key=lambda row: self.sign * row.best[self.metric], default=None)
+
+    @property
+    def done(self) -> float:
+        """Fraction of the work behind us; an ended trial counts in full."""
+        parts = [1.0 if row.state in ENDED else row.step / self.steps for row in self.rows.values()]
+        return min(1.0, sum(parts) / self.total)
+
+    def header(self) -> list[str]:
+        """Column names of ``cells``."""
+        extra = [self.metric] if self.metric not in COLUMNS else []
+        names = [name.removeprefix("val/") if name == "val/gap_closed" else name for name in COLUMNS]
+        return ["trial", "state", "parameters", "step", *extra, *names]
+
+    def cells(self, row: Row) -> list[str]:
+        """One row as text."""
+        extra = [self.metric] if self.metric not in COLUMNS else []
+        numbers = [f"{row.best[name]:.4f}" if name in row.best else "-" for name in (*extra, *COLUMNS)]
+        return [str(row.number), row.state, describe(row.params) or "-", f"{row.step}/{self.steps}", *numbers]
+
+    def markdown(self) -> str:
+        """The result table for the tracking store."""
+        lines = [self.header(), ["---"] * len(self.header()), *(self.cells(row) for row in self.rows.values())]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+    def save(self, path: Path) -> None:
+        """Writes the rows, atomically."""
+        temporary = path.with_suffix(".tmp")
+        rows = [asdict(row) for row in self.rows.values()]
+        temporary.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        os.replace(temporary, path)
+
+    def load(self, path: Path) -> None:
+        """Reads the rows of an interrupted sweep; none when it had not come that far."""
+        if path.exists():
+            rows = json.loads(path.read_text(encoding="utf-8"))
+            self.rows = {row["trial_id"]: Row(**row) for row in rows}
+
+
+def best_line(board: Board) -> str:
+    """``best so far: trial 3, val/iou 0.7123 at step 400 (count=8 …)``."""
+    best = board.best
+    if best is None:
+        return "best so far: none yet"
+    value = short(round(best.best[board.metric], 4)) if board.metric not in best.best else f"{best.best[board.metric]:.4f}"
+    return f"best so far: trial {best.number}, {board.metric} {value} at step {best.best_step}"

@@ -1,0 +1,106 @@
+"""`moedsr predict`: surfaces of a structure over time."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from moedsr.errors import InputError
+from moedsr_platform.tables import Table
+
+if TYPE_CHECKING:
+    from moedsr.inference import PredictedSurface
+
+REMARKS = {
+    "empty": "Empty: the model predicts no surface at that time; it may be trained too little.",
+    "cut at the border": "Cut at the border: the surface leaves the cube that the model knows, and is closed there.",
+}
+
+
+def parse_times(text: str) -> list[float]:
+    """Instants from ``start:stop:count`` (both ends included) or ``t,t,…``.
+
+    Raises:
+        InputError: not of that form, outside [-1, 1], or no instant at all.
+    """
+    rule = "must be START:STOP:COUNT or a list such as -1,0,1, within [-1, 1]"
+    try:
+        if ":" in text:
+            start, stop, count = text.split(":")
+            times = _spread(float(start), float(stop), int(count))
+        else:
+            times = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--times is {text!r}, but {rule}") from error
+    outside = [time for time in times if not -1 <= time <= 1]
+    if outside:
+        raise InputError(
+            f"--times {text!r}: {outside[0]:g} is outside [-1, 1], the time span that a model knows"
+        )
+    if not times:
+        raise InputError(f"--times {text!r} has no instant: {rule}")
+    return times
+
+
+def _spread(start: float, stop: float, count: int) -> list[float]:
+    if count <= 1:
+        return [start] * max(count, 0)
+    # rounding keeps 0.1 from becoming 0.10000000000000009 in file names
+    return [round(start + (stop - start) * index / (count - 1), 9) for index in range(count)]
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("model")
+@click.argument("pdb", type=click.Path(path_type=Path))
+@click.option(
+    "--times", default="-1:1:5", show_default=True, help="START:STOP:COUNT or t,t,… within [-1, 1]."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the PLY files.")
+@click.option("--chain", help="Which chain, where the file has several.")
+@click.option(
+    "--resolution", type=click.IntRange(16, 1024), default=128, show_default=True, help="Grid nodes per axis."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda.")
+def predict(
+    model: str, pdb: Path, times: str, out: Path, chain: str | None, resolution: int, device: str
+) -> None:
+    """Predict the molecular surface of PDB over time with MODEL: one PLY file a time, in the PDB's
+    coordinates (Å).
+
+    Time -1 is the structure itself, 1 the end of the span that the model was trained on.
+
+    \b
+    moedsr predict models:/moe-dsr@champion FILE.pdb --times -1:1:5 --out surfaces
+    """
+    from moedsr.inference import SurfacePredictor
+    from moedsr_platform.model_reference import resolve
+    from moedsr_platform.terminal import progress, show
+
+    instants = parse_times(times)
+    if not pdb.is_file():
+        raise InputError(f"{pdb}: no such file")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file, but must be a folder")
+    predictor = SurfacePredictor.load(resolve(model), device=device)
+    surfaces: list[PredictedSurface] = []
+    with progress(pdb.name, len(instants)) as advance:
+        for surface in predictor.predict(pdb, instants, chain=chain, resolution=resolution):
+            surfaces.append(surface)
+            advance(f"t = {surface.time:+.3f}, {len(surface.mesh.faces)} triangles")
+    show(write_surfaces(surfaces, out, pdb.stem))
+
+
+def write_surfaces(surfaces: "list[PredictedSurface]", out: Path, stem: str) -> Table:
+    """One PLY a surface, named by number and time; the table says what each file holds."""
+    out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number, surface in enumerate(surfaces):
+        path = out / f"{stem}_{number:03d}_t{surface.time:+.3f}.ply"
+        surface.mesh.write_ply(path)
+        remark = "empty" if surface.mesh.is_empty else "cut at the border" if surface.touches_border else ""
+        sizes = (f"{surface.mesh.volume:.0f}", f"{surface.mesh.area:.0f}", str(len(surface.mesh.faces)))
+        rows.append((str(path), f"{surface.time:+.3f}", *sizes, remark))
+    remarks = {row[-1] for row in rows}
+    note = " ".join(text for remark, text in REMARKS.items() if remark in remarks)
+    columns = ("file", "time", "volume Å³", "area Å²", "triangles", "remark")
+    return Table(f"{len(rows)} surfaces", columns, tuple(rows), note)

@@ -1,0 +1,27 @@
+"""`moedsr promote`: choose the registered version that users get."""
+
+import click
+
+
+@click.command()
+@click.argument("model")
+@click.option("--alias", default="champion", show_default=True, help="The alias to set.")
+def promote(model: str, alias: str) -> None:
+    """Give a version of a registered MODEL an alias, so that `models:/moe-dsr@champion` means it.
+
+    MODEL is a name (its candidate, the best trial of the last sweep), name/VERSION, name@ALIAS, a models:/
+    URI, or the id of a run whose model is registered.
+    """
+    from moedsr_platform.registry import promote as set_alias
+
+    done = set_alias(model, alias)
+    before = f" (was version {done.previous})" if done.previous and done.previous != done.version else ""
+    before = " (as before)" if done.previous == done.version else before
+    scores = ", ".join(f"{name} {value}" for name, value in sorted(done.metrics.items()))
+    chosen_by = f": {scores}" if scores else ""
+    click.echo(
+        f"models:/{done.model}@{done.alias} is now version {done.version}{before}{chosen_by}"
+    )
+    click.echo(
+        f"Use it: moedsr predict models:/{done.model}@{done.alias} FILE.pdb --times -1:1:5 --out surfaces"
+    )

@@ -1,0 +1,56 @@
+"""`moedsr ui`: the MLflow UI on the store in use."""
+
+import os
+import socket
+import sys
+
+import click
+
+from moedsr.errors import InputError
+
+
+@click.command()
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="0.0.0.0 lets other machines in: there is no password.",
+)
+def ui(port: int, host: str) -> None:
+    """Open the MLflow UI on the tracking store in use; stop it with Ctrl-C.
+
+    The store is $MLFLOW_TRACKING_URI, else mlflow.db in $MOEDSR_HOME or ./results. Sweeps are runs with
+    trials below them; a sweep's page shows its result table, a trial's its curves, routing/ and surfaces/.
+    """
+    from moedsr_platform.tracking_store import artifact_folder, check_store, store_uri
+
+    uri = store_uri()
+    check_store(uri, create=False)
+    if uri.startswith("http"):
+        click.echo(f"The store in use is a server with its own UI: {uri}")
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InputError(f"--port {port} on {host}: {error.strerror}; try --port {port + 1}") from error
+    folder = artifact_folder(uri)
+    click.echo(f"MLflow UI on {uri}\n  http://{host}:{port}   (Ctrl-C stops it)")
+    sys.stdout.flush()
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        uri,
+        "--host",
+        host,
+        "--port",
+        str(port),
+    ]
+    command += ["--workers", "1", *(["--default-artifact-root", folder.as_uri()] if folder else [])]
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.execv(sys.executable, command)

@@ -1,0 +1,135 @@
+"""The Ray cluster: connecting to it quietly, and how many trials it holds."""
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import moedsr
+import moedsr_platform
+from moedsr.errors import InputError
+from moedsr_platform.sweep_file import Resources
+
+_QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # CSV, JSON and TensorBoard files: MLflow holds all of that
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # only validations carry the objective
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "5",  # a killed driver forgets at most so much
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the new behaviour; its announcement is noise
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one process less for every trial
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one machine offers."""
+
+    cpus: float
+    gpus: float
+
+
+def connect(address: str | None) -> list[Node]:
+    """Starts Ray on this machine, or connects to a cluster; returns its nodes.
+
+    Args:
+        address: of a cluster, ``auto`` for the one running here; None: $RAY_ADDRESS, else a new one.
+
+    Raises:
+        InputError: no cluster answers.
+    """
+    for key, value in _QUIET.items():
+        os.environ.setdefault(key, value)
+    os.environ["PYTHONPATH"] = _python_path()
+    import ray
+
+    _silence()
+    address = address or os.environ.get("RAY_ADDRESS")
+    if not ray.is_initialized():
+        try:
+            _init(address)
+        except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise InputError(f"no Ray cluster answers at {address or 'this machine'}: {reason}") from None
+    return [
+        Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def _init(address: str | None) -> None:
+    import ray
+
+    common = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        # workers of a cluster started here inherit PYTHONPATH
+        ray.init(address="local", num_cpus=int(this_machine().cpus), include_dashboard=False, **common)
+    elif "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:  # a submitted job: its runtime environment holds
+        ray.init(address=address, **common)
+    else:
+        ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": _python_path()}}, **common)
+
+
+def _silence() -> None:
+    """Ray's advice to developers; errors still reach the user, through the trial's reason."""
+    warnings.filterwarnings("ignore", module=r"ray\.")
+    warnings.filterwarnings("ignore", module=r"optuna\.")
+    logging.getLogger("optuna").setLevel(logging.ERROR)
+    for name in ("ray", "ray.tune", "ray.train", "ray.air"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _python_path() -> str:
+    """Folders in which workers find our packages, also from a checkout that is not installed."""
+    roots = [str(Path(package.__path__[0]).resolve().parent) for package in (moedsr, moedsr_platform)]
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(dict.fromkeys([*roots, *(path for path in given if path)]))
+
+
+def this_machine() -> Node:
+    """CPU cores that this process may use, and its GPUs."""
+    import torch
+
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Node(cpus, torch.cuda.device_count())
+
+
+def trials_at_once(resources: Resources, nodes: list[Node]) -> int:
+    """How many trials the cluster holds; a worker does not straddle nodes, a trial may."""
+    workers = sum(_workers_on(resources, node) for node in nodes)
+    return workers // resources.workers
+
+
+def concurrency(resources: Resources, nodes: list[Node]) -> int:
+    """Trials to run at once: as many as fit, and no more than the file says.
+
+    Raises:
+        InputError: not even one fits: it would wait for ever.
+    """
+    fit = trials_at_once(resources, nodes)
+    if fit < 1:
+        raise InputError(f"a trial needs {needs(resources)}, but the cluster has {offers(nodes)}: it can never start")
+    return min(fit, resources.concurrent_trials or fit)
+
+
+def needs(resources: Resources) -> str:
+    """The resources of one trial in words."""
+    return (
+        f"{resources.workers} worker{'s' if resources.workers > 1 else ''} with {resources.cpus_per_worker} CPU"
+        f" and {resources.gpus_per_worker:g} GPU each"
+    )
+
+
+def offers(nodes: list[Node]) -> str:
+    """The resources of a cluster in words."""
+    cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
+    return f"{cpus:g} CPU and {gpus:g} GPU on {len(nodes)} node{'s' if len(nodes) != 1 else ''}"
+
+
+def _workers_on(resources: Resources, node: Node) -> int:
+    by_cpu = int(node.cpus // resources.cpus_per_worker)
+    return by_cpu if resources.gpus_per_worker == 0 else min(by_cpu, int(node.gpus / resources.gpus_per_worker))

@@ -1,0 +1,162 @@
+"""How a sweep shows what it is doing: a live table on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from typing import IO, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from moedsr_platform.board import Board, Row, best_line
+
+_STYLES = {"RUNNING": "cyan", "COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
+_LINE_EVERY = 20.0  # seconds between plain lines of one trial, validations apart
+
+
+class Display(Protocol):
+    """What a sweep tells while it runs."""
+
+    def start(self, board: Board) -> None: ...
+    def update(self, row: Row, event: str) -> None: ...
+    def say(self, line: str) -> None: ...
+    def stop(self) -> None: ...
+
+
+def display(stream: IO[str] | None = None) -> "Display":
+    """The live table when the stream is a terminal, else lines."""
+    stream = stream or sys.stdout
+    return LiveDisplay(stream) if stream.isatty() else LineDisplay(stream)
+
+
+class Clock:
+    """Time since the start, and an estimate of what is left from the work done since then."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.began = time.monotonic()
+        self.done_before = board.done
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+    def left(self) -> float | None:
+        """Seconds, or None while too little is done to tell."""
+        gained = self.board.done - self.done_before
+        if gained < 0.02:
+            return None
+        return self.elapsed * (1 - self.board.done) / gained
+
+    def line(self) -> str:
+        """``1:23 elapsed, about 4:00 left``."""
+        left = self.left()
+        return f"{clock(self.elapsed)} elapsed, " + (f"about {clock(left)} left" if left is not None else "time left unknown")
+
+
+class LineDisplay:
+    """One line an event, for logs and pipes; nothing that overwrites itself."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._clock: Clock | None = None
+        self._last: dict[str, float] = {}
+
+    def start(self, board: Board) -> None:
+        self._board = board
+        self._clock = Clock(board)
+
+    def update(self, row: Row, event: str) -> None:
+        assert self._clock is not None
+        if event == "step" and self._clock.elapsed - self._last.get(row.trial_id, -_LINE_EVERY) < _LINE_EVERY:
+            return
+        self._last[row.trial_id] = self._clock.elapsed
+        number, state, params, step, *_ = self._board.cells(row)
+        where = f"trial {number} of {self._board.total}"
+        if event == "start":
+            self.say(f"{where}: started, {params}")
+        elif event == "end":
+            reason = f": {row.reason}" if row.reason else f", {_value(self._board, row)}"
+            self.say(f"{where}: {state}{reason}; {self._clock.line()}")
+        else:
+            self.say(f"{where}: step {step}, {_value(self._board, row)}; {best_line(self._board)}; {self._clock.line()}")
+
+    def say(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+    def stop(self) -> None:
+        pass
+
+
+class LiveDisplay:
+    """A table that is redrawn in place."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._console = Console(file=stream)
+        self._live: Live | None = None
+
+    def start(self, board: Board) -> None:
+        self._board = board
+        self._clock = Clock(board)
+        self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=2, transient=True)
+        self._live.start()
+
+    def update(self, row: Row, event: str) -> None:
+        pass  # redrawn by the clock
+
+    def say(self, line: str) -> None:
+        self._console.print(Text(line))
+
+    def stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _render(self) -> Group:
+        waiting = self._board.total - len(self._board.rows)
+        footer = f"{best_line(self._board)}; {waiting} waiting; {self._clock.line()}"
+        return Group(table(self._board), Text(footer))
+
+
+def table(board: Board) -> Table:
+    """The trials, coloured by state."""
+    result = Table(box=None, pad_edge=False)
+    for name in board.header():
+        result.add_column(name, justify="left" if name in ("state", "parameters") else "right")
+    best = board.best
+    for row in list(board.rows.values()):
+        style = "bold" if row is best else ""
+        cells = [Text(cell) for cell in board.cells(row)]
+        cells[1].stylize(_STYLES.get(row.state, ""))
+        result.add_row(*cells, style=style)
+    return result
+
+
+def result_text(board: Board, *, width: int = 160) -> str:
+    """The final table and the best trial, as plain text."""
+    console = Console(width=width, no_color=True, highlight=False)
+    with console.capture() as capture:
+        console.print(table(board))
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    lines += [f"trial {row.number} failed: {row.reason}" for row in board.rows.values() if row.state == "FAIL"]
+    best = board.best
+    if best is not None:
+        numbers = ", ".join(f"{name} {best.best[name]:.4f}" for name in _SUMMARY if name in best.best)
+        lines += ["", f"best: trial {best.number} at step {best.best_step}: {numbers}"]
+    return "\n".join(lines)
+
+
+_SUMMARY = ("val/iou", "naive/iou", "smoothed/iou", "oracle/iou", "val/gap_closed")
+
+
+def clock(seconds: float) -> str:
+    """``m:ss`` or ``h:mm:ss``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _value(board: Board, row: Row) -> str:
+    return f"{board.metric} {row.best[board.metric]:.4f}" if row.best else "not validated yet"

@@ -1,0 +1,246 @@
+"""MLflow's model registry: a checkpoint becomes a version that loads anywhere, without Ray or pickle."""
+
+import importlib.metadata
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import moedsr
+from moedsr.errors import InputError
+from moedsr_platform.model_reference import CHECKPOINT, check_checkpoint, find_version
+from moedsr_platform.run_artifacts import copy_checkpoint
+from moedsr_platform.tracking import connect
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import ModelSignature
+
+MODEL = "moe-dsr"
+CANDIDATE = "candidate"
+METRIC_TAG = "metric."
+STEP_TAG = "moedsr.step"
+
+REQUIREMENTS = (
+    "torch", "e3nn", "torch-cluster", "mdtraj", "scikit-image",
+    "scipy", "numpy", "safetensors", "pydantic", "pyyaml",
+)  # fmt: skip
+"""What inference imports; MLflow adds itself. Ray, Optuna and plotting are not needed to use a model."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What a promotion did: ``previous`` held the alias before, None when nothing did."""
+
+    model: str
+    version: str
+    alias: str
+    previous: str | None
+    metrics: Mapping[str, str]
+
+
+def register(
+    checkpoint: Path,
+    run_id: str,
+    *,
+    model: str = MODEL,
+    alias: str | None = CANDIDATE,
+    metrics: Mapping[str, float],
+    uri: str | None = None,
+) -> str:
+    """A new version of the registered model from a checkpoint; the same run and step again is the same
+    version.
+
+    Args:
+        checkpoint: complete checkpoint directory.
+        run_id: the run that made it.
+        model: name in the registry.
+        alias: moved to the version; None leaves the aliases alone.
+        metrics: the numbers by which it was chosen.
+        uri: tracking store; default: the one in use.
+
+    Returns:
+        The version.
+
+    Raises:
+        InputError: not a complete checkpoint, or the store is not reachable.
+    """
+    check_checkpoint(checkpoint)
+    client = connect(uri)
+    tags = _tags(checkpoint, run_id, metrics)
+    _ensure_model(client, model)
+    version = _same_version(client, model, run_id, tags[STEP_TAG])
+    if version is None:
+        version = _create_version(client, checkpoint, run_id, model, tags)
+    if alias:
+        client.set_registered_model_alias(model, alias, version)
+    return version
+
+
+def promote(reference: str, alias: str, uri: str | None = None) -> Promotion:
+    """Give a version an alias.
+
+    Args:
+        reference: a model's name (its candidate), ``name@alias``, ``name/version``, a ``models:/`` URI or a
+        run id. alias: the alias to set, such as champion.
+        uri: tracking store; default: the one in use.
+
+    Raises:
+        InputError: no such model, alias, version or registered run; the message names what exists.
+    """
+    client = connect(uri, create=False)
+    version = find_version(client, reference, default_alias=CANDIDATE)
+    aliases = client.get_registered_model(version.name).aliases
+    client.set_registered_model_alias(version.name, alias, version.version)
+    metrics = {
+        key.removeprefix(METRIC_TAG): value
+        for key, value in version.tags.items()
+        if key.startswith(METRIC_TAG)
+    }
+    previous = aliases.get(alias)
+    return Promotion(version.name, str(version.version), alias, str(previous) if previous else None, metrics)
+
+
+def _ensure_model(client: "MlflowClient", model: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(
+            model, description="Time-varying molecular surface of a protein from its initial structure."
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise InputError(
+                f"model name {model!r} is not accepted by the registry: {error.message}"
+            ) from error
+
+
+def _same_version(client: "MlflowClient", model: str, run_id: str, step: str) -> str | None:
+    for version in client.search_model_versions(f"name = '{model}'"):
+        if version.run_id == run_id and version.tags.get(STEP_TAG) == step:
+            return str(version.version)
+    return None
+
+
+def _create_version(
+    client: "MlflowClient", checkpoint: Path, run_id: str, model: str, tags: Mapping[str, str]
+) -> str:
+    from mlflow.entities import LoggedModelOutput
+
+    run = client.get_run(run_id)
+    logged = client.create_logged_model(
+        run.info.experiment_id,
+        name=model,
+        source_run_id=run_id,
+        tags=dict(tags),
+        params=dict(run.data.params),
+    )
+    with _model_folder(checkpoint, run_id, logged.model_id) as folder:
+        client.log_model_artifacts(logged.model_id, str(folder))
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=int(tags[STEP_TAG]))])
+    version: ModelVersion = client.create_model_version(
+        model,
+        source=f"models:/{logged.model_id}",
+        run_id=run_id,
+        tags=dict(tags),
+        description=_description(tags),
+        model_id=logged.model_id,
+    )
+    return str(version.version)
+
+
+@contextmanager
+def _model_folder(checkpoint: Path, run_id: str, model_id: str) -> Iterator[Path]:
+    """The model as MLflow stores it, in a temporary folder."""
+    import mlflow
+    from mlflow.models import Model
+
+    with tempfile.TemporaryDirectory(prefix="moedsr-model-") as name:
+        scratch = Path(name)
+        copy_checkpoint(checkpoint, scratch / CHECKPOINT)
+        folder = scratch / "model"
+        mlflow.pyfunc.save_model(
+            folder,
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={CHECKPOINT: str(scratch / CHECKPOINT)},
+            code_paths=[str(_stage_package(scratch / "code"))],
+            signature=_signature(),
+            input_example=_input_example(),
+            pip_requirements=[_pinned(name) for name in REQUIREMENTS],
+            mlflow_model=Model(run_id=run_id, model_id=model_id),
+        )
+        for cache in folder.rglob("__pycache__"):
+            shutil.rmtree(cache)
+        yield folder
+
+
+def _stage_package(folder: Path) -> Path:
+    """The moedsr package without its bundled proteins."""
+    package = Path(moedsr.__file__).parent
+    return Path(
+        shutil.copytree(
+            package, folder / "moedsr", ignore=shutil.ignore_patterns("__pycache__", "mini_atlas")
+        )
+    )
+
+
+def _pinned(name: str) -> str:
+    """``name==version`` of what is installed, without a build's local part such as +cpu."""
+    return f"{name}=={importlib.metadata.version(name).split('+')[0]}"
+
+
+def _signature() -> "ModelSignature":
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Array
+
+    inputs = [
+        ColSpec(DataType.string, "pdb"),
+        ColSpec(Array(DataType.double), "times", required=False),
+        ColSpec(DataType.long, "resolution", required=False),
+        ColSpec(DataType.string, "chain", required=False),
+    ]
+    outputs = [
+        ColSpec(DataType.long, "structure"),
+        ColSpec(DataType.double, "time"),
+        ColSpec(Array(Array(DataType.double)), "vertices"),
+        ColSpec(Array(Array(DataType.long)), "faces"),
+        ColSpec(DataType.boolean, "touches_border"),
+    ]
+    return ModelSignature(Schema(inputs), Schema(outputs))
+
+
+def _input_example() -> Any:
+    """A whole small protein (20 residues), so that the example is one that really runs."""
+    import pandas as pd
+
+    pdb = Path(moedsr.__file__).parent / "data" / "mini_atlas" / "1l2y_A" / "1l2y_A.pdb"
+    if not pdb.is_file():
+        return None
+    return pd.DataFrame(
+        {"pdb": [pdb.read_text(encoding="utf-8")], "times": [[-1.0, 1.0]], "resolution": [64]}
+    )
+
+
+def _tags(checkpoint: Path, run_id: str, metrics: Mapping[str, float]) -> dict[str, str]:
+    meta = json.loads((checkpoint / "meta.json").read_text(encoding="utf-8"))
+    return {
+        "moedsr.run_id": run_id,
+        STEP_TAG: str(meta["step"]),
+        "moedsr.store_fingerprint": str(meta.get("store_fingerprint")),
+        "moedsr.git_commit": str(meta.get("git_commit")),
+        **{f"{METRIC_TAG}{name}": f"{value:.6g}" for name, value in metrics.items()},
+    }
+
+
+def _description(tags: Mapping[str, str]) -> str:
+    metrics = ", ".join(
+        f"{key.removeprefix(METRIC_TAG)} {value}" for key, value in tags.items() if METRIC_TAG in key
+    )
+    return f"Step {tags[STEP_TAG]} of run {tags['moedsr.run_id']}; chosen by {metrics or 'hand'}."

@@ -1,0 +1,99 @@
+"""A sweep's result table, from its runs alone: what was tried, how it did, and how doing nothing did."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from moedsr.config_file import did_you_mean
+from moedsr.errors import InputError
+from moedsr_platform.tables import Table, number
+from moedsr_platform.tracking import EXPERIMENT, PARENT_TAG, STATE_TAG, SWEEP_TAG, TRIAL_TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+OBJECTIVE_TAG = "moedsr.objective"
+MODE_TAG = "moedsr.mode"
+COLUMNS = (
+    ("IoU", "val/iou", 3),
+    ("naive", "naive/iou", 3),
+    ("smoothed", "smoothed/iou", 3),
+    ("oracle", "oracle/iou", 3),
+    ("gap closed", "val/gap_closed", 2),
+    ("Chamfer-L1", "val/chamfer_l1", 4),
+    ("normals", "val/normal_consistency", 3),
+    ("max load", "routing/max_load", 2),
+)
+NOTE = (
+    "Best first; scores of the proteins held out for validation. naive: the initial structure for every frame; "
+    "oracle: the best static surface; gap closed: 0 is doing nothing, 1 all that can be known."
+)
+
+
+def find_sweep(client: "MlflowClient", name: str | None, experiment: str = EXPERIMENT) -> "Run":
+    """A sweep's run by its id, sweep id or name; without one, the latest.
+
+    Raises:
+        InputError: no such sweep; names those there are.
+    """
+    found = client.get_experiment_by_name(experiment)
+    sweeps = [] if found is None else client.search_runs(
+        [found.experiment_id], "tags.`moedsr.kind` = 'sweep'", order_by=["start_time DESC"]
+    )  # fmt: skip
+    if not sweeps:
+        raise InputError(f"no sweep in {client.tracking_uri}: run `moedsr sweep FILE.yaml` first")
+    for run in sweeps:
+        if name is None or name in (run.info.run_id, run.info.run_name, run.data.tags.get(SWEEP_TAG)):
+            return run
+    names = list(dict.fromkeys(run.info.run_name for run in sweeps))
+    raise InputError(f"no sweep {name!r}{did_you_mean(str(name), names)}; sweeps: {', '.join(names[:10])}")
+
+
+def trials_of(client: "MlflowClient", sweep: "Run") -> list["Run"]:
+    """Every trial of a sweep, best first; those without a score last."""
+    runs: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs(
+            [sweep.info.experiment_id], f"tags.`{PARENT_TAG}` = '{sweep.info.run_id}'", page_token=token
+        )
+        runs += page
+        token = page.token
+        if not token:
+            break
+    objective = sweep.data.tags.get(OBJECTIVE_TAG, "val/iou")
+    sign = 1 if sweep.data.tags.get(MODE_TAG, "max") == "min" else -1
+    worst = float("inf")
+    return sorted(
+        runs, key=lambda run: (sign * run.data.metrics.get(objective, sign * worst), run.info.start_time)
+    )
+
+
+def sweep_table(client: "MlflowClient", sweep: "Run") -> Table:
+    """One row a trial: what distinguishes it, its scores and the baselines'."""
+    trials = trials_of(client, sweep)
+    varied = _varied(trials)
+    scored = [column for column in COLUMNS if any(column[1] in run.data.metrics for run in trials)]
+    rows = tuple(
+        (
+            run.data.tags.get(TRIAL_TAG, run.info.run_name),
+            run.data.tags.get(STATE_TAG, run.info.status).lower(),
+            *(run.data.params.get(key, "") for key in varied),
+            *(number(run.data.metrics.get(metric), digits) for _, metric, digits in scored),
+        )
+        for run in trials
+    )
+    heads = ("trial", "state", *(_short(key, varied) for key in varied), *(name for name, _, _ in scored))
+    return Table(f"Sweep {sweep.info.run_name}: {len(trials)} trials", heads, rows, NOTE)
+
+
+def _varied(trials: Sequence["Run"]) -> list[str]:
+    """Parameters that differ between trials."""
+    keys = sorted({key for run in trials for key in run.data.params})
+    return [key for key in keys if len({run.data.params.get(key) for run in trials}) > 1]
+
+
+def _short(key: str, keys: Sequence[str]) -> str:
+    """The last part of a key where no other key ends so."""
+    last = key.split(".")[-1]
+    return last if sum(other.split(".")[-1] == last for other in keys) == 1 else key

@@ -1,0 +1,140 @@
+"""Where runs are stored: one SQLite file with the artifacts beside it, unless MLFLOW_TRACKING_URI names a
+server.
+
+Nothing here imports MLflow, so that a wrong address is answered at once.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from moedsr.errors import InputError
+
+ANSWER_SECONDS = 5.0
+"""How long a server may take to answer before it counts as unreachable."""
+
+DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+SQLITE = "sqlite:///"
+
+
+def results_folder() -> Path:
+    """``$MOEDSR_HOME``, or ``results`` in the current folder."""
+    return Path(os.environ.get("MOEDSR_HOME") or "results").absolute()
+
+
+def cache_folder() -> Path:
+    """``$MOEDSR_CACHE``, or ``~/.cache/moedsr``."""
+    return Path(os.environ.get("MOEDSR_CACHE") or Path.home() / ".cache" / "moedsr").absolute()
+
+
+def store_uri(uri: str | None = None) -> str:
+    """The given address, else ``$MLFLOW_TRACKING_URI``, else the SQLite file of the results folder."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{results_folder() / 'mlflow.db'}"
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The file behind a SQLite address; None for any other address."""
+    return Path(uri.removeprefix(SQLITE)).absolute() if uri.startswith(SQLITE) else None
+
+
+def artifact_folder(uri: str) -> Path | None:
+    """The folder beside the SQLite file that holds the artifacts; None where a server decides."""
+    path = sqlite_path(uri)
+    return path.with_name("artifacts") if path else None
+
+
+def check_store(uri: str, *, create: bool = True) -> None:
+    """Refuse an address that cannot work, within seconds.
+
+    Args:
+        uri: as ``store_uri`` returns it.
+        create: whether a missing SQLite file is fine because the caller makes it.
+
+    Raises:
+        InputError: no server answers, no such store, not writable, or not a kind of address that MLflow can
+        keep
+            runs and registered models behind.
+    """
+    path = sqlite_path(uri)
+    scheme = urlsplit(uri).scheme.split("+")[0]
+    if path:
+        _check_sqlite(path, create=create)
+    elif scheme in ("http", "https"):
+        _check_server(uri)
+    elif scheme in DATABASE_PORTS:
+        _check_port(uri, DATABASE_PORTS[scheme])
+    else:
+        raise InputError(
+            f"tracking address {uri!r} is not sqlite:///FILE, http(s)://SERVER or postgresql://DATABASE; "
+            f"unset MLFLOW_TRACKING_URI to use {SQLITE}{results_folder() / 'mlflow.db'}"
+        )
+
+
+@contextlib.contextmanager
+def migration_lock(uri: str) -> Iterator[None]:
+    """Held while a SQLite store is made or migrated: processes that meet an empty file corrupt it."""
+    path = sqlite_path(uri)
+    if path is None:
+        yield
+        return
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _check_sqlite(path: Path, *, create: bool) -> None:
+    if not path.exists():
+        if not create:
+            raise InputError(
+                f"no tracking store at {path}: run a sweep first, or set MOEDSR_HOME or MLFLOW_TRACKING_URI"
+            )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"tracking store {path}: the folder cannot be made: {error.strerror}") from error
+    elif path.is_dir():
+        raise InputError(f"tracking store {path} is a folder, but must be a SQLite file")
+    else:
+        with path.open("rb") as file:
+            header = file.read(16)
+        if header and header != b"SQLite format 3\0":
+            raise InputError(
+                f"tracking store {path} is not a SQLite file: move it away, or name another store"
+            )
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"tracking store {path} cannot be written: check the permissions of {path.parent}")
+
+
+def _check_server(uri: str) -> None:
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS):
+            pass
+    except urllib.error.HTTPError:
+        pass  # it answers; what it thinks of us is told by the first real request
+    except (OSError, ValueError) as error:
+        raise _unreachable(uri, getattr(error, "reason", error)) from error
+
+
+def _check_port(uri: str, default_port: int) -> None:
+    parts = urlsplit(uri)
+    try:
+        with socket.create_connection(
+            (parts.hostname or "localhost", parts.port or default_port), ANSWER_SECONDS
+        ):
+            pass
+    except OSError as error:
+        raise _unreachable(f"{parts.scheme}://{parts.hostname}", error) from error
+
+
+def _unreachable(uri: str, reason: object) -> InputError:
+    text = getattr(reason, "strerror", None) or str(reason)
+    return InputError(
+        f"tracking server {uri} does not answer ({text}): start it, correct MLFLOW_TRACKING_URI, "
+        "or unset it to use the embedded store"
+    )

@@ -20,6 +20,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LOG := $(VENV)/setup.log
 WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/moedsr/wheels
+# commas would part the arguments of a call
+PROJECT := .[test,lint,jobs]
 pinned = $(shell sed -n 's/^$(1)==/$(1)==/p' constraints.txt)
 pip = $(PY) -u -m pip --disable-pip-version-check --no-input
 
@@ -92,10 +94,10 @@ modestly = $(1) 2>&1 | tee -a $(LOG) | $(PY) -u -c "$$MODEST" \
 	|| { echo "set-up failed at this step; the end of $(LOG):"; tail -n 12 $(LOG); exit 1; }
 
 $(VENV)/.made:
-	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed, found $$(python3 --version 2>&1 || echo none):" \
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed, found $$(python3 --version 2>/dev/null || echo none):" \
 		"install it, or name it with make PYTHON=/path/to/python3.11"; exit 2; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "PYTHON=$(PYTHON) is" \
-		"$$($(PYTHON) --version 2>&1), but must be 3.11 or newer"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "PYTHON=$(PYTHON) is" \
+		"$$($(PYTHON) --version 2>/dev/null || echo 'no Python that runs'), but must be 3.11 or newer"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) lacks its venv module:" \
 		"install it (Debian, Ubuntu: apt install python3-venv)"; exit 2; }
 	@compgen -G "$(WHEELS)/*/*.whl" >/dev/null || { echo 'int main() {}' \
@@ -137,6 +139,6 @@ $(VENV)/.torch-cluster: $(VENV)/.torch
 
 $(VENV)/.ready: pyproject.toml constraints.txt $(VENV)/.torch-cluster
 	@echo "  4/4 the rest, as pinned in constraints.txt (1-3 minutes)"
-	@$(call modestly,$(pip) install -c constraints.txt --no-build-isolation -e ".[test,lint,jobs]")
+	@$(call modestly,$(pip) install -c constraints.txt --no-build-isolation -e "$(PROJECT)")
 	@touch $@
 	@echo "set-up done"

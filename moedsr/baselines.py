@@ -1,8 +1,8 @@
-"""What needs no learning: the scores a model has to beat, and the ceiling of any static surface (METHOD B5).
+"""What needs no learning: the scores a model has to beat, and the ceiling of static surfaces (METHOD B5).
 
-naive: P0 for every frame. smoothed: P0's signed distance blurred. oracle: the thresholded mean of all other frames,
-which no deterministic prediction without knowledge of the frame is expected to pass. random frame: another frame.
-All work on occupancies of the metric grid, (n, n, n) bool, one a frame; sequences may decode frames on access.
+naive: P0 for every frame. smoothed: P0's signed distance, blurred. oracle: the thresholded mean of all other
+frames, the best that one surface for all of them can do. random frame: another frame. All work on occupancies of
+the metric grid, (n, n, n) bool, one a frame; a sequence may decode its frames on access.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -78,12 +78,13 @@ def smoothed_ious(
 
 
 def fit_smoothing_width(
-    proteins: Iterable[tuple[Distance, float, Sequence[Occupancy]]], widths: Sequence[float] = SMOOTHING_WIDTHS
+    proteins: Iterable[tuple[Distance, float, Sequence[Occupancy]]],
+    widths: Sequence[float] = SMOOTHING_WIDTHS,
 ) -> float:
     """The width in Å with the best IoU, mean over frames and then over the training proteins.
 
     Args:
-        proteins: P0's signed distance in Å, the grid's spacing in Å, and the frames, of each training protein.
+        proteins: P0's signed distance in Å, the grid's spacing in Å and the frames of each training protein.
         widths: candidates in Å.
 
     Raises:
@@ -98,13 +99,18 @@ def fit_smoothing_width(
     return float(widths[int(np.mean(scores, axis=0).argmax())])
 
 
-def metric_grid_mesh(level: Distance) -> Mesh:
-    """Mesh in normalised units of {level = 0} on the metric grid over [-1, 1]³, negative inside."""
-    return zero_surface(level, origin=np.full(3, -1.0), spacing=2.0 / (len(level) - 1))
+def metric_grid_mesh(level: Distance, spacing: float | None = None) -> Mesh:
+    """Mesh in normalised units of {level = 0} on a grid from (-1, -1, -1), negative inside.
+
+    Args:
+        level: (n, n, n).
+        spacing: normalised; default that of n³ nodes over [-1, 1]³.
+    """
+    return zero_surface(level, origin=np.full(3, -1.0), spacing=spacing or 2.0 / (len(level) - 1))
 
 
 def gap_closed(score: float, naive: float, oracle: float) -> float:
-    """Share of the distance from naive to oracle IoU: 0 is doing nothing, 1 the static ceiling; NaN without a gap."""
+    """Share of the way from naive to oracle IoU: 0 is doing nothing, 1 the static ceiling; NaN without a gap."""
     gap = oracle - naive
     return (score - naive) / gap if gap > 1e-6 else float("nan")
 

@@ -154,6 +154,9 @@ class EvaluationConfig(Section):
     """How a model is scored, the same for validation and test."""
 
     split: Literal["train", "val", "test"] = Field("val", description="split scored while training")
+    on: Literal["later", "trained"] = Field(
+        "later", description="later: the frames after P0; trained: those trained on, P0 included (memorisation)"
+    )
     frames: Positive | None = Field(None, description="frames per protein, evenly spread; default: all")
     grid_stride: Positive = Field(1, description="every n-th node of the metric grid per axis")
     surface_samples: Positive = Field(20_000, description="points on each surface for Chamfer and normals")

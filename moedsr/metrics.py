@@ -71,11 +71,12 @@ def surface_scores(
     if not len(truth_points):
         raise InputError("the true surface has 0 points, but must have at least 1 to be compared with")
     if not len(predicted_points):
-        return _scores(CUBE_DIAGONAL_SQUARED * np.ones((2, 1)), np.zeros(1), scale=scale, failed=True)
+        missing = np.full(1, np.sqrt(CUBE_DIAGONAL_SQUARED))
+        return _scores(missing, missing, np.zeros(1), scale=scale, failed=True)
     to_prediction, nearest = KDTree(predicted_points, balanced_tree=False).query(truth_points)
     to_truth, _ = KDTree(truth_points, balanced_tree=False).query(predicted_points)
     cosines = np.einsum("ij,ij->i", truth_normals, np.asarray(predicted_normals)[nearest])
-    return _scores((to_prediction**2, to_truth**2), cosines, scale=scale, failed=False)
+    return _scores(np.asarray(to_prediction), np.asarray(to_truth), cosines, scale=scale, failed=False)
 
 
 def compare_meshes(
@@ -94,14 +95,15 @@ def compare_meshes(
 
 
 def _scores(
-    squares: tuple[NDArray[np.float64], NDArray[np.float64]] | NDArray[np.float64],
+    to_prediction: NDArray[np.float64],
+    to_truth: NDArray[np.float64],
     cosines: NDArray[np.float64],
     *,
     scale: float,
     failed: bool,
 ) -> SurfaceScores:
-    chamfer = float(sum(np.mean(direction) for direction in squares))
-    chamfer_l1 = 0.5 * float(sum(np.mean(np.sqrt(direction)) for direction in squares))
+    chamfer = float(np.mean(np.square(to_prediction)) + np.mean(np.square(to_truth)))
+    chamfer_l1 = 0.5 * float(np.mean(to_prediction) + np.mean(to_truth))
     return SurfaceScores(
         chamfer=chamfer,
         chamfer_l1=chamfer_l1,

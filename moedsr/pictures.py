@@ -36,8 +36,7 @@ def write_overview(
     predictions: Sequence[Mesh],
     title: str,
 ) -> None:
-    """One column a frame: the true surface above, the predicted one below, coloured by its distance to the
-    truth.
+    """One column a frame: the true surface above, the predicted one below, coloured by its error.
 
     Args:
         path: the PNG to write.
@@ -174,7 +173,7 @@ def _colours(points: np.ndarray, truth: cKDTree | None) -> np.ndarray:
     """(P, 3) plain grey, or the distance to the true surface's nearest vertex on the colour scale."""
     if truth is None:
         return np.broadcast_to(np.array(GREY), points.shape)
-    return ERROR_SCALE.to_rgba(truth.query(points)[0])[:, :3]
+    return ERROR_SCALE.to_rgba(np.asarray(truth.query(points)[0]))[:, :3]
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -61,7 +61,7 @@ def train(
     trainer = Trainer(config, SurfaceStore.open(store, settings=config.data.prepare), device)
     if resume_from is not None:
         trainer.resume(resume_from)
-    evaluator = Evaluator(trainer.store, evaluated_proteins(config, trainer.store), config.evaluation)
+    evaluator = Evaluator(trainer.store, evaluated_proteins(config, trainer.store), config)
     schedule, history = config.training, _History()
     while trainer.step < schedule.steps:
         losses, load = trainer.take_step()

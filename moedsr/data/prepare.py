@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moedsr.config import PrepareConfig
+from moedsr.config_file import did_you_mean
 from moedsr.data.conformation import InitialConformation, SurfaceFrame, conformation_surface, sample_surface
 from moedsr.data.encoding import encode_normals, encode_occupancy, encode_positions, round_positions
 from moedsr.data.ensemble import Ensemble, find_ensembles
@@ -85,10 +86,17 @@ def finish_store(folder: Path, settings: PrepareConfig, entries: Iterable[Protei
 def prepare_serially(
     source: str | Path, settings: PrepareConfig, folder: Path, names: Iterable[str] | None = None
 ) -> SurfaceStore:
-    """A whole store in this process: all ensembles of a source, or those named."""
-    wanted = None if names is None else set(names)
-    ensembles = [one for one in find_ensembles(source) if wanted is None or one.name in wanted]
-    return finish_store(folder, settings, [prepare_protein(one, settings, folder) for one in ensembles])
+    """A whole store in this process: all ensembles of a source, or those named.
+
+    Raises:
+        InputError: as find_ensembles and prepare_protein; a name that the source lacks.
+    """
+    found = {ensemble.name: ensemble for ensemble in find_ensembles(source)}
+    wanted = list(found) if names is None else list(names)
+    if unknown := [name for name in wanted if name not in found]:
+        raise InputError(f"{source}: has no protein `{unknown[0]}`{did_you_mean(unknown[0], found)}")
+    entries = [prepare_protein(found[name], settings, folder) for name in wanted]
+    return finish_store(folder, settings, entries)
 
 
 def default_store_path(source: str | Path, settings: PrepareConfig) -> Path:

@@ -71,7 +71,7 @@ def load_structure(path: Path, chain: str | None = None) -> Structure:
 
     Raises:
         InputError: unreadable file, no protein atoms, no Cα, several chains without a choice, unknown chain,
-            an atom of no known element, coordinates that are not finite, a chain broken across a periodic box.
+            an atom of no known element, coordinates that are not finite, a chain in pieces.
     """
     path = Path(path)
     records = read_records(path)
@@ -113,7 +113,7 @@ def _one_location(residue: list[AtomRecord]) -> list[AtomRecord]:
     weights: dict[str, float] = {}
     for record in residue:
         if record.alternate:
-            weights[record.alternate] = weights.get(record.alternate, 0.0) + record.occupancy
+            weights[record.alternate] = max(record.occupancy, weights.get(record.alternate, 0.0))
     if not weights:
         return residue
     best = max(weights, key=lambda name: weights[name])  # the first of equals

@@ -37,14 +37,14 @@ def frame_count(path: Path, structure: Structure) -> int:
     Raises:
         InputError: missing or unreadable file, no frame, another number of atoms than the structure's file.
     """
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path}: holds no frame")
     try:
         with XTCTrajectoryFile(str(path)) as file:
             count = len(file)
-            atoms = file.read(n_frames=1)[0].shape[1] if count else 0
+            atoms = file.read(n_frames=1)[0].shape[1]
     except (OSError, RuntimeError) as error:
         raise InputError(_unreadable(path, error)) from error
-    if count == 0:
-        raise InputError(f"{path}: holds no frame")
     if atoms != structure.file_atoms:
         raise InputError(
             f"{path}: has {atoms} atoms a frame, but must have the {structure.file_atoms} of {structure.path}"

@@ -1,7 +1,7 @@
 """The solvent-accessible surface: where the centre of a probe can just be.
 
-It is the boundary of a union of spheres of radius R_k = r_k + probe, so it consists of sphere patches, of arcs where
-two spheres meet and of corners where three do. The distance to it is what the solvent-excluded surface needs.
+It is the boundary of a union of spheres of radius R_k = r_k + probe, so it consists of sphere patches, of arcs
+where two spheres meet and of corners where three do. The distance to it is what the solvent-excluded surface needs.
 """
 
 from dataclasses import dataclass
@@ -68,8 +68,8 @@ def accessible_field(centres: Points, radii: NDArray[np.float64], spacing: float
 class AccessibleSurface:
     """The surface as spheres, and samples of its arcs and corners less than a grid spacing apart.
 
-    Where the nearest point lies within a sphere patch, it is the foot on the sphere that attains the minimum of the
-    field; that is tested exactly. Elsewhere it is on an arc or a corner.
+    Where the nearest point lies within a sphere patch, it is the foot on the sphere that attains the minimum of
+    the field; that is tested exactly. Elsewhere it is on an arc or a corner.
     """
 
     def __init__(self, centres: Points, radii: NDArray[np.float64], field: AccessibleField) -> None:
@@ -77,12 +77,16 @@ class AccessibleSurface:
         self._grid, self._owners = field.grid, field.owners
         largest = float(radii.max())
         # |x - c|² - R² as a squared distance in four dimensions: one query finds the sphere deepest around x
-        self._power_tree = KDTree(np.column_stack([centres, np.sqrt(largest**2 - radii**2)]), balanced_tree=False)
+        self._power_tree = KDTree(
+            np.column_stack([centres, np.sqrt(largest**2 - radii**2)]), balanced_tree=False
+        )
         self._power_bound = float(np.sqrt(largest**2 - _TOLERANCE))
 
         pairs, middles = _owner_changes(field)
         arcs = self._circle_feet(middles, pairs)
-        close = np.linalg.norm(arcs - middles, axis=1) < 2.0 * field.grid.spacing  # false for NaN: no such circle
+        close = (
+            np.linalg.norm(arcs - middles, axis=1) < 2.0 * field.grid.spacing
+        )  # false for NaN: no such circle
         arcs, pairs = arcs[close], pairs[close]
         blockers = self._blockers(arcs)
         free = blockers == _NONE

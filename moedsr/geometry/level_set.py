@@ -37,9 +37,9 @@ def extract_level_set(
 ) -> LevelSet:
     """The zero level set on `resolution`³ nodes over [-half_width, half_width]³, always watertight.
 
-    Coarse to fine: every 4th node per axis, then only blocks where a zero can be when the field changes by at most
-    `lipschitz` per unit of length. A field within that bound gives exactly the mesh of a dense evaluation. The default
-    leaves a distance field (slope 1) a factor of two.
+    Coarse to fine: every 4th node per axis, then only blocks where a zero can be when the field changes by at
+    most `lipschitz` per unit of length. A field within that bound gives exactly the mesh of a dense evaluation;
+    the default leaves a distance field (slope 1) a factor of two.
 
     Args:
         field: values (P,) at points (P, 3) float64, in calls of at most `chunk` points.
@@ -59,14 +59,28 @@ def extract_level_set(
 def occupancy_on_grid(
     field: Field, nodes: int, stride: int = 1, *, lipschitz: float = 2.0, chunk: int = 65_536
 ) -> NDArray[np.bool_]:
-    """Inside test f < 0 on every `stride`-th node of the metric grid, `nodes`³ over [-1, 1]³, coarse to fine."""
+    """Inside test f < 0 on every `stride`-th node of the metric grid `nodes`³ over [-1, 1]³, coarse to fine."""
+    return values_on_metric_grid(field, nodes, stride, lipschitz=lipschitz, chunk=chunk) < 0
+
+
+def values_on_metric_grid(
+    field: Field, nodes: int, stride: int = 1, *, lipschitz: float = 2.0, chunk: int = 65_536
+) -> NDArray[np.float32]:
+    """Field on every `stride`-th node of the metric grid, `nodes`³ over [-1, 1]³: exact near the level set, right in
+    sign everywhere; coarse to fine."""
     values, _ = _refine(field, np.linspace(-1.0, 1.0, nodes)[::stride], lipschitz, chunk)
-    return values < 0
+    return values
 
 
 def zero_surface(values: NDArray[np.floating], *, origin: NDArray[np.float64], spacing: float) -> Mesh:
-    """Mesh of {values = 0} on a grid whose node (0, 0, 0) is at `origin`; closed where it reaches the border."""
+    """Mesh of {values = 0} on a grid whose node (0, 0, 0) is at `origin`; closed where it reaches the border.
+
+    A node without a number (NaN) counts as outside.
+    """
     values = np.asarray(values, dtype=np.float32)
+    if not np.isfinite(values).all():
+        largest = np.abs(values[np.isfinite(values)]).max(initial=1.0)
+        values = np.nan_to_num(values, nan=largest, posinf=largest, neginf=-largest)
     inside = values < 0
     if not inside.any():
         return Mesh.empty()
@@ -75,6 +89,7 @@ def zero_surface(values: NDArray[np.floating], *, origin: NDArray[np.float64], s
     # a node exactly on the surface would make vertices of several edges coincide and tear the mesh
     sliver = np.float32(_SLIVER * steepness)
     np.copyto(padded, np.where(padded < 0, -sliver, sliver), where=np.abs(padded) < sliver)
+    # Lewiner's variant, the default, leaves holes in some ambiguous cells; Lorensen's does not
     vertices, faces, _, _ = marching_cubes(padded, 0.0, gradient_direction="descent", method="lorensen")
     vertices = origin + spacing * (vertices.astype(np.float64) - 1.0)
     faces = faces.astype(np.int64)
@@ -92,7 +107,7 @@ def _crossing_scale(values: NDArray[np.float32], inside: NDArray[np.bool_]) -> n
 def _refine(
     field: Field, axis: NDArray[np.float64], lipschitz: float, chunk: int
 ) -> tuple[NDArray[np.float32], int]:
-    """Values (n, n, n) on the nodes of `axis` (n,), exact wherever a zero can be next to; and the evaluations."""
+    """Values (n, n, n) on the nodes of `axis` (n,), exact wherever a zero can be near; and the evaluations."""
     strides = (4, 2, 1) if np.isfinite(lipschitz) and len(axis) > 8 else (1,)
     nodes = _every(len(axis), strides[0])
     wanted = np.ones((len(nodes),) * 3, dtype=bool)

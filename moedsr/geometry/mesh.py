@@ -85,7 +85,12 @@ class Mesh:
     def _ply_header(self) -> bytes:
         lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(self.vertices)}"]
         lines += [f"property float {name}" for name in _PLY_VERTEX.names or ()]
-        lines += [f"element face {len(self.faces)}", "property list uchar int vertex_indices", "end_header", ""]
+        lines += [
+            f"element face {len(self.faces)}",
+            "property list uchar int vertex_indices",
+            "end_header",
+            "",
+        ]
         return "\n".join(lines).encode("ascii")
 
     def _face_areas(self) -> NDArray[np.float64]:

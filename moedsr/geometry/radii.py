@@ -43,6 +43,6 @@ def bondi_radii(elements: Sequence[str]) -> NDArray[np.float32]:
         if symbol not in BONDI_RADII:
             known = ", ".join(key.capitalize() for key in BONDI_RADII)
             raise InputError(
-                f"atom {index} has element {elements[index]!r}, but must have one with a known radius: {known}"
+                f"atom {index} has element {elements[index]!r}, but must have one of known radius: {known}"
             )
     return np.array([BONDI_RADII[symbol] for symbol in symbols], dtype=np.float32)

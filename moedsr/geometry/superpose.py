@@ -12,8 +12,8 @@ Translation = NDArray[np.float64]
 def superpose(mobile: ArrayLike, target: ArrayLike) -> tuple[Rotation, Translation]:
     """Proper rotation (3, 3) and translation (3,) that bring `mobile` (N, 3) closest to `target` (N, 3).
 
-    Move any point of the mobile conformation with ``points @ rotation.T + translation``. The determinant is +1
-    always: a mirror image is never produced, even where it would fit better.
+    Move any point of the mobile conformation with ``points @ rotation.T + translation``. The determinant is
+    always +1: a mirror image is never produced, even where it would fit better.
 
     Raises:
         InputError: arrays of different or wrong shape, no points, or coordinates that are not finite.

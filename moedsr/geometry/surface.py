@@ -1,8 +1,8 @@
 """The solvent-excluded surface: what a rolling probe sphere cannot enter.
 
 Its inside is the union of atom spheres grown by the probe radius, shrunk again by the probe radius: with D the
-distance to the accessible surface from inside, f = probe - D is a signed distance near the surface, negative inside.
-A grid distance transform finds where f is small; there D is computed exactly (accessible_surface).
+distance to the accessible surface from inside, f = probe - D is a signed distance near the surface, negative
+inside. A grid distance transform finds where f is small; there D is exact (accessible_surface).
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class SolventExcludedSurface:
     accessible: AccessibleSurface
 
     def mesh(self) -> Mesh:
-        """Watertight mesh with exact outward normals; vertices lie on the surface to much less than a spacing."""
+        """Watertight mesh with exact outward normals; vertices are off the surface by much less than a spacing."""
         mesh = zero_surface(self.values, origin=self.grid.origin, spacing=self.grid.spacing)
         if mesh.is_empty:
             return mesh
@@ -45,7 +45,7 @@ class SolventExcludedSurface:
         return Mesh(vertices, mesh.faces, normals)
 
     def signed_distance(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Signed distance (P,) at points (P, 3): trilinear on the grid, grows with the distance from it beyond.
+        """Signed distance (P,) at points (P, 3): trilinear on the grid, growing with the distance from it.
 
         Farther outside than the probe radius plus two spacings, but within the grid, it stays at that value.
         """
@@ -55,7 +55,10 @@ class SolventExcludedSurface:
         return values + self.grid.spacing * np.linalg.norm(local - inside, axis=1)
 
     def on_metric_grid(self, centre: ArrayLike, scale: float, nodes: int) -> NDArray[np.float32]:
-        """Signed distance (nodes, nodes, nodes) in Å at ``centre + scale * linspace(-1, 1, nodes)``³, capped as above."""
+        """Signed distance (nodes, nodes, nodes) on the metric grid ``centre + scale * linspace(-1, 1, nodes)``³.
+
+        In Å, capped as above.
+        """
         offset = np.asarray(centre, dtype=np.float64) - self.grid.origin
         values = self.values
         # that grid is aligned with ours, so trilinear interpolation goes axis by axis
@@ -63,7 +66,9 @@ class SolventExcludedSurface:
             local = (np.linspace(-1.0, 1.0, nodes) * scale + offset[axis]) / self.grid.spacing
             local = local.clip(0.0, count - 1.0)
             lower = np.minimum(local.astype(int), count - 2)
-            weight = (local - lower).astype(np.float32).reshape([-1 if axis == other else 1 for other in range(3)])
+            weight = (
+                (local - lower).astype(np.float32).reshape([-1 if axis == other else 1 for other in range(3)])
+            )
             below = values.take(lower, axis=axis)
             values = below + weight * (values.take(lower + 1, axis=axis) - below)
         return values
@@ -91,8 +96,8 @@ def solvent_excluded_surface(
         keep_cavities: whether surfaces of cavities without a way out are kept.
 
     Raises:
-        InputError: no atoms, wrong shapes, lengths that are not positive, coordinates that are not finite, or atoms
-            so far apart that the grid would not fit into memory.
+        InputError: no atoms, wrong shapes, lengths that are not positive, coordinates that are not finite, or
+            atoms so far apart that the grid would not fit into memory.
     """
     centres = np.asarray(positions, dtype=np.float64)
     grown = np.asarray(radii, dtype=np.float64) + probe_radius
@@ -113,7 +118,8 @@ def _signed_distance(
     nearest = ndimage.distance_transform_edt(inside, return_distances=False, return_indices=True)
     nodes = np.flatnonzero(inside)
     steps = [
-        nearest[axis].reshape(-1)[nodes] - along for axis, along in enumerate(np.unravel_index(nodes, inside.shape))
+        nearest[axis].reshape(-1)[nodes] - along
+        for axis, along in enumerate(np.unravel_index(nodes, inside.shape))
     ]
     depth = spacing * np.sqrt(sum(step**2 for step in steps))
     values = probe_radius + field.values
@@ -139,7 +145,7 @@ def _fill_cavities(values: NDArray[np.float32]) -> None:
 def _check(centres: Points, grown: NDArray[np.float64], probe_radius: float, spacing: float) -> None:
     if centres.ndim != 2 or centres.shape[1] != 3 or grown.shape != centres.shape[:1] or not len(centres):
         raise InputError(
-            f"positions {centres.shape} and radii {grown.shape}, but they must be (N, 3) and (N,) with one N >= 1"
+            f"positions {centres.shape} and radii {grown.shape}, but must be (N, 3) and (N,) with one N >= 1"
         )
     if not np.isfinite(centres).all():
         atom = int(np.flatnonzero(~np.isfinite(centres).all(axis=1))[0])
@@ -153,6 +159,6 @@ def _check(centres: Points, grown: NDArray[np.float64], probe_radius: float, spa
     nodes = float(np.prod((np.ptp(centres, axis=0) + 2.0 * grown.max()) / spacing))
     if nodes > _LARGEST_GRID:
         raise InputError(
-            f"atoms over {np.ptp(centres, axis=0).round(1).tolist()} Å at spacing {spacing} need {nodes:.1e} grid"
-            f" nodes, but at most {_LARGEST_GRID:.0e} are allowed: is the protein whole?"
+            f"atoms over {np.ptp(centres, axis=0).round(1).tolist()} Å at spacing {spacing} need {nodes:.1e}"
+            f" grid nodes, but at most {_LARGEST_GRID:.0e} are allowed: is the protein whole?"
         )

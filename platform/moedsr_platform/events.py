@@ -59,8 +59,9 @@ class SweepListener:
             if name.startswith(PREFIXES) and isinstance(value, int | float)
         }
         step, checkpoint = int(result.get(STEP, 0)), result.get(CHECKPOINT_PATH_KEY)
-        history = [(int(at), values) for at, values in result.get(HISTORY) or []]
-        self.tracker.log_history(self.run_of(row), [*history, (step, metrics)])
+        history = {int(at): dict(values) for at, values in result.get(HISTORY) or []}
+        history[step] = {**metrics, **history.get(step, {})}
+        self.tracker.log_history(self.run_of(row), sorted(history.items()))
         best = self.board.report(trial_id, step, metrics, checkpoint)
         if best and checkpoint is not None and Path(checkpoint).is_dir():
             self.tracker.log_checkpoint(self.run_of(row), Path(checkpoint))

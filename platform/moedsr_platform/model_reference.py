@@ -107,9 +107,9 @@ def _run_id(reference: str) -> str | None:
 
 
 def _of_version(client: "MlflowClient", version: "ModelVersion") -> Path:
-    model_id = version.source.removeprefix("models:/")
-    location = client.get_logged_model(model_id).artifact_location
-    folder = _local(location) or _download(client, location, f"models/{model_id}")
+    location = client.get_model_version_download_uri(version.name, str(version.version))
+    key = f"models/{version.name}-{version.version}-{version.creation_timestamp}"  # unlike any other store's
+    folder = _local(location) or _download(client, location, key)
     checkpoint = folder / "artifacts" / CHECKPOINT
     check_checkpoint(checkpoint)
     return checkpoint

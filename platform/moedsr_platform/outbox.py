@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,8 @@ class Outbox:
 
     Args:
         send_points: sends at most ``BATCH`` points of one run; raises when the store does not take them.
-        permanent: says whether an error would come back however often it is tried; such work is dropped, with
-        a
-            warning, so that it does not block what comes after it.
+        permanent: says whether an error would come back however often it is tried; such work is dropped
+            with a warning, so that it does not block what comes after it.
     """
 
     def __init__(
@@ -113,9 +113,7 @@ class Outbox:
     def _flush(self, run_id: str, points: list[Point]) -> None:
         for start in range(0, len(points), BATCH):
             part = points[start : start + BATCH]
-            self._attempt(
-                f"{len(part)} metrics of run {run_id}", lambda part=part: self._send_points(run_id, part)
-            )  # type: ignore[misc]
+            self._attempt(f"{len(part)} metrics of run {run_id}", partial(self._send_points, run_id, part))
 
     def _attempt(self, label: str, action: Callable[[], None]) -> None:
         attempt = 0

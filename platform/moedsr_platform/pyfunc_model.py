@@ -31,9 +31,8 @@ class SurfaceModel(mlflow.pyfunc.PythonModel):
         Args:
             context: unused.
             model_input: a row a structure: ``pdb`` the text of a PDB file; and, where wanted, ``times``
-            (normalised
-                instants in [-1, 1], default five evenly spread), ``resolution`` (grid nodes per axis, default
-                128) and ``chain``.
+                (normalised instants in [-1, 1], default five evenly spread), ``resolution`` (grid nodes per
+                axis, default 128) and ``chain``.
             params: unused.
 
         Returns:

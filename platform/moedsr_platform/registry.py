@@ -28,9 +28,9 @@ STEP_TAG = "moedsr.step"
 
 REQUIREMENTS = (
     "torch", "e3nn", "torch-cluster", "mdtraj", "scikit-image",
-    "scipy", "numpy", "safetensors", "pydantic", "pyyaml",
+    "scipy", "numpy", "pandas", "safetensors", "pydantic", "pyyaml", "mlflow-skinny",
 )  # fmt: skip
-"""What inference imports; MLflow adds itself. Ray, Optuna and plotting are not needed to use a model."""
+"""What using a model imports: no Ray, no Optuna, no plotting, no MLflow server."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def promote(reference: str, alias: str, uri: str | None = None) -> Promotion:
 
     Args:
         reference: a model's name (its candidate), ``name@alias``, ``name/version``, a ``models:/`` URI or a
-        run id. alias: the alias to set, such as champion.
+            run id.
+        alias: the alias to set, such as champion.
         uri: tracking store; default: the one in use.
 
     Raises:
@@ -144,9 +145,11 @@ def _create_version(
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=int(tags[STEP_TAG]))])
+    behind_server = client.tracking_uri.startswith("http")
     version: ModelVersion = client.create_model_version(
         model,
-        source=f"models:/{logged.model_id}",
+        # a server looks the model up itself and refuses paths; without one MLflow would ask its global store
+        source=f"models:/{logged.model_id}" if behind_server else logged.artifact_location,
         run_id=run_id,
         tags=dict(tags),
         description=_description(tags),

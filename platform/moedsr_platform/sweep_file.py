@@ -1,6 +1,7 @@
 """The sweep file and the run file: one YAML file that says everything a command is to do."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,8 @@ from moedsr_platform.search_space import (
     searchable_keys,
 )
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 METRICS = ("val/iou", "val/chamfer", "val/chamfer_l1", "val/normal_consistency", "val/gap_closed")
 
 
@@ -103,6 +105,16 @@ class SweepFile(Section):
             total = len(grid_points(self.search))
             return total if self.trials is None else min(self.trials, total)
         return self.trials or 1
+
+    def renamed(self, name: str) -> "SweepFile":
+        """The same under another name.
+
+        Raises:
+            InputError: not a name.
+        """
+        if re.fullmatch(NAME_PATTERN, name) is None:
+            raise InputError(f"--name is {name!r}, but must be letters, digits, dots, dashes and underscores")
+        return self.model_copy(update={"name": name})
 
 
 def load_sweep(path: Path) -> SweepFile:

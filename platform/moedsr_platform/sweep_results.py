@@ -25,7 +25,7 @@ COLUMNS = (
     ("max load", "routing/max_load", 2),
 )
 NOTE = (
-    "Best first; scores of the proteins held out for validation. naive: the initial structure for every frame; "
+    "Best first; scores on the validation proteins. naive: the initial structure for every frame; "
     "oracle: the best static surface; gap closed: 0 is doing nothing, 1 all that can be known."
 )
 

@@ -57,8 +57,7 @@ def check_store(uri: str, *, create: bool = True) -> None:
         create: whether a missing SQLite file is fine because the caller makes it.
 
     Raises:
-        InputError: no server answers, no such store, not writable, or not a kind of address that MLflow can
-        keep
+        InputError: no server answers, no such store, not writable, or not an address that MLflow can keep
             runs and registered models behind.
     """
     path = sqlite_path(uri)
@@ -123,13 +122,17 @@ def _check_server(uri: str) -> None:
 
 def _check_port(uri: str, default_port: int) -> None:
     parts = urlsplit(uri)
+    if not answers(parts.hostname or "localhost", parts.port or default_port):
+        raise _unreachable(f"{parts.scheme}://{parts.hostname}", "no connection")
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether something listens there, within ``ANSWER_SECONDS``."""
     try:
-        with socket.create_connection(
-            (parts.hostname or "localhost", parts.port or default_port), ANSWER_SECONDS
-        ):
-            pass
-    except OSError as error:
-        raise _unreachable(f"{parts.scheme}://{parts.hostname}", error) from error
+        with socket.create_connection((host, port), ANSWER_SECONDS):
+            return True
+    except OSError:
+        return False
 
 
 def _unreachable(uri: str, reason: object) -> InputError:

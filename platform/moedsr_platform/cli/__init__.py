@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import click
 
+from moedsr import __version__
 from moedsr.errors import InputError, JobError
 
 
@@ -64,14 +65,16 @@ MODEL is a registry URI (models:/moe-dsr@champion), an MLflow run id, or a check
 
 
 class Failure(click.ClickException):
-    """One line on stderr and an exit code."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    """One line on stderr; exit code 1."""
 
     def show(self, file: Any = None) -> None:
         click.echo(f"moedsr: {self.message}", err=True, file=file)
+
+
+class WrongInput(Failure):
+    """The same with exit code 2: what the user gave is at fault."""
+
+    exit_code = 2
 
 
 class CommandTable(click.Group):
@@ -105,6 +108,9 @@ class CommandTable(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            where = error.ctx.command_path if error.ctx else "moedsr"
+            raise WrongInput(f"{error.format_message()} See `{where} --help`.") from error
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
@@ -117,11 +123,11 @@ def _explain(error: Exception, *, debug: bool) -> NoReturn:
         traceback.print_exception(error, file=sys.stderr)
     message = " ".join(str(error).split())
     if isinstance(error, InputError):
-        raise Failure(message, 2) from error
+        raise WrongInput(message) from error
     if isinstance(error, JobError):
-        raise Failure(message, 1) from error
+        raise Failure(message) from error
     hint = "" if debug else "; run again with `moedsr --debug …` for the traceback"
-    raise Failure(f"{type(error).__name__}: {message[:300]}{hint}", 1) from error
+    raise Failure(f"{type(error).__name__}: {message[:300]}{hint}") from error
 
 
 @click.group(
@@ -129,7 +135,7 @@ def _explain(error: Exception, *, debug: bool) -> NoReturn:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=EXAMPLES,
 )
-@click.version_option(package_name="moedsr", message="moedsr %(version)s")
+@click.version_option(__version__, message="moedsr %(version)s")
 @click.option("--debug", is_flag=True, help="Show the full traceback of an error.")
 def main(debug: bool) -> None:
     """MoE-DSR: time-varying protein surfaces from one structure, and the platform that sweeps such models."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 REMARKS = {
     "empty": "Empty: the model predicts no surface at that time; it may be trained too little.",
-    "cut at the border": "Cut at the border: the surface leaves the cube that the model knows, and is closed there.",
+    "cut at the border": "Cut at the border: the surface leaves the model's cube and is closed there.",
 }
 
 

@@ -65,7 +65,8 @@ def experts(run: str | None, csv_file: Path | None, png_file: Path | None) -> No
         f"Load of the busiest expert {statistics['max_load']:.2f} (even: {1 / statistics['experts']:.2f}); "
         f"{statistics['effective_experts']:.1f} of {statistics['experts']} experts in effective use, "
         f"{statistics['experts_per_protein']:.1f} for one protein; "
-        f"specialisation {statistics['specialisation']:.2f} (0: all proteins share one mixture, 1: each has an expert of its own)."
+        f"specialisation {statistics['specialisation']:.2f} "
+        "(0: all proteins share one mixture, 1: each has an expert of its own)."
     )
     _give(Table(f"Experts of {trial.info.run_name}, step {routing.step}", heads, rows, note), csv_file)
 

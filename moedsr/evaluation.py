@@ -1,0 +1,178 @@
+"""Scores of a model on whole proteins, always beside what needs no learning."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moedsr import distributed
+from moedsr.baselines import leave_one_out_levels, metric_grid_mesh
+from moedsr.config import Config
+from moedsr.data.batches import spread, training_frames
+from moedsr.data.protein_file import StoredProtein
+from moedsr.data.protein_input import ProteinInput
+from moedsr.data.store import SurfaceStore
+from moedsr.errors import InputError
+from moedsr.geometry.level_set import values_on_metric_grid
+from moedsr.geometry.mesh import Mesh
+from moedsr.geometry.radii import bondi_radii
+from moedsr.geometry.surface import SolventExcludedSurface, solvent_excluded_surface
+from moedsr.inference import protein_field
+from moedsr.metrics import compare_meshes, iou
+from moedsr.models.moedsr import MoEDSR
+from moedsr.scores import Evaluation, FrameScore
+from moedsr.smoothed_baseline import fit_width, smoothed_initial
+
+Levels = NDArray[np.floating]
+"""(n, n, n), negative inside, on the strided metric grid."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with the protein, frames done, frames in all."""
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """One protein to score: its frames, and what is known of them."""
+
+    protein: StoredProtein
+    frames: list[int]  # to score
+    occupancies: list[NDArray[np.bool_]]  # of those, on the strided grid
+    meshes: list[Mesh]  # of those, normalised
+    baselines: list[FrameScore]
+
+
+class Evaluator:
+    """Scores models on the same proteins, frames, grid and samples; the truth and the baselines are computed once.
+
+    Args:
+        store: where the truth lies.
+        names: proteins to score; under data parallelism each worker takes every so-manyth.
+        config: ``evaluation`` says how.
+        smoothed: whether to fit and score the smoothed baseline too, which takes longer.
+
+    Raises:
+        InputError: no protein to score.
+    """
+
+    def __init__(self, store: SurfaceStore, names: Sequence[str], config: Config, *, smoothed: bool = False) -> None:
+        if not names:
+            raise InputError(
+                f"{store.path}: no protein to score; its {config.evaluation.split} split is empty "
+                f"(train {len(store.names('train'))}, val {len(store.names('val'))}, test {len(store.names('test'))})"
+            )
+        self.store, self.config = store, config
+        self.names = list(names)
+        self._mine = self.names[distributed.rank() :: distributed.world_size()]
+        self._truths: dict[str, _Truth] = {}
+        self._smoothed = smoothed
+        self._width: float | None = None
+
+    def evaluate(
+        self, model: MoEDSR, codes: Mapping[str, int], *, progress: Progress = lambda *_: None
+    ) -> Evaluation:
+        """Score a model in evaluation mode; ``codes`` has the row of the code table of the proteins trained on."""
+        scores: list[FrameScore] = []
+        for name in self._mine:
+            truth = self.truth(name)
+            scores += truth.baselines
+            protein_input = ProteinInput.of(truth.protein, model.config.router.cloud_points)
+            field = protein_field(model, protein_input, truth.protein.frame(0), code_index=codes.get(name, -1))
+            for place, frame in enumerate(truth.frames):
+                time = float(truth.protein.times[frame])
+                values = values_on_metric_grid(field.at(time), self._nodes, self._stride)
+                scores.append(self._score("model", truth.protein, frame, values, truth, place))
+                progress(name, place + 1, len(truth.frames))
+        gathered = [score for part in distributed.gather(scores) for score in part]
+        return Evaluation(sorted(gathered, key=lambda s: (self.names.index(s.protein), s.frame)))
+
+    def truth(self, name: str) -> _Truth:
+        """What is known of one protein."""
+        if name not in self._truths:
+            self._truths[name] = self._prepare(name)
+        return self._truths[name]
+
+    @property
+    def _nodes(self) -> int:
+        return self.store.settings.occupancy_grid
+
+    @property
+    def _stride(self) -> int:
+        return self.config.evaluation.grid_stride
+
+    def _prepare(self, name: str) -> _Truth:
+        protein = self.store.protein(name)
+        if self.config.evaluation.on == "trained":
+            candidates = training_frames(protein, self.config)
+        else:
+            candidates = list(range(1, len(protein)))
+        frames = spread(candidates, self.config.evaluation.frames)
+        every = range(1, len(protein))
+        occupancies = {i: self._strided(protein.occupancy(i)) for i in sorted({0, *every, *frames})}
+        meshes = {i: self.surface(protein, i).mesh().moved(scale=1 / protein.scale) for i in sorted({0, *frames})}
+        truth = _Truth(protein, frames, [occupancies[i] for i in frames], [meshes[i] for i in frames], [])
+        for place, frame in enumerate(frames):
+            truth.baselines.append(
+                self._score("naive", protein, frame, (occupancies[0], meshes[0]), truth, place)
+            )
+        if len(every) > 1:
+            levels = leave_one_out_levels([occupancies[i] for i in every])
+            for frame, level in zip(every, levels, strict=True):
+                if frame in frames:
+                    place = frames.index(frame)
+                    truth.baselines.append(self._score("oracle", protein, frame, level, truth, place))
+        if self._smoothed:
+            values = smoothed_initial(self.surface(protein, 0), protein.scale, self._nodes, self._stride, self.width)
+            for place, frame in enumerate(frames):
+                truth.baselines.append(self._score("smoothed", protein, frame, values, truth, place))
+        return truth
+
+    @property
+    def width(self) -> float:
+        """Å, of the smoothed baseline, fitted on the training proteins."""
+        if self._width is None:
+            proteins = [self.store.protein(name) for name in self.store.names("train")]
+            surfaces = [self.surface(protein, 0) for protein in proteins]
+            self._width = fit_width(proteins, surfaces, self._nodes, max(self._stride, 2))
+        return self._width
+
+    def surface(self, protein: StoredProtein, frame: int) -> SolventExcludedSurface:
+        """The true surface of one frame, rebuilt from its atoms; Å about the centre."""
+        settings = self.store.settings
+        return solvent_excluded_surface(
+            protein.frame_atoms(frame),
+            bondi_radii(protein.elements),
+            probe_radius=settings.probe_radius,
+            spacing=settings.grid_spacing,
+            keep_cavities=settings.keep_cavities,
+        )
+
+    def _strided(self, occupancy: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        step = self._stride
+        return np.ascontiguousarray(occupancy[::step, ::step, ::step])
+
+    def _score(
+        self,
+        predictor: str,
+        protein: StoredProtein,
+        frame: int,
+        predicted: Levels | tuple[NDArray[np.bool_], Mesh],
+        truth: _Truth,
+        place: int,
+    ) -> FrameScore:
+        if isinstance(predicted, tuple):
+            inside, mesh = predicted
+        else:
+            inside, mesh = predicted < 0, metric_grid_mesh(predicted, self._stride * 2.0 / (self._nodes - 1))
+        surfaces = compare_meshes(
+            truth.meshes[place],
+            mesh,
+            scale=protein.scale,
+            samples=self.config.evaluation.surface_samples,
+            rng=np.random.default_rng(frame),
+        )
+        values: dict[str, Any] = {"iou": iou(inside, truth.occupancies[place]), **surfaces.as_dict()}
+        return FrameScore(
+            protein=protein.name, frame=frame, time=float(protein.times[frame]), predictor=predictor, values=values
+        )

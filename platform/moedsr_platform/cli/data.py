@@ -1,0 +1,65 @@
+"""`moedsr data prepare` and `moedsr data check`."""
+
+from pathlib import Path
+
+import click
+
+from moedsr.config import PrepareConfig
+from moedsr.config_file import YamlSource
+
+
+@click.group()
+def data() -> None:
+    """Prepare and check surface stores."""
+
+
+@data.command()
+@click.argument("source")
+@click.option("--out", "store", type=click.Path(path_type=Path, file_okay=False), required=True, help="The store.")
+@click.option("--settings", type=click.Path(path_type=Path, dir_okay=False), help="YAML file of settings.")
+@click.option("--frames", type=int, help="Frames kept per protein.")
+@click.option("--surface-points", type=int, help="Points on each frame's surface.")
+@click.option("--address", help="Ray cluster. [default: $RAY_ADDRESS, else this machine]")
+def prepare(
+    source: str,
+    store: Path,
+    settings: Path | None,
+    frames: int | None,
+    surface_points: int | None,
+    address: str | None,
+) -> None:
+    """Turn the trajectories of SOURCE into a surface store, in parallel; can be called again after an interruption.
+
+    SOURCE is `mini-atlas` (bundled) or a folder of ensembles in ATLAS layout.
+    """
+    from moedsr.data.ensemble import find_ensembles
+    from moedsr_platform.cluster import connect
+    from moedsr_platform.preparation import prepare_store
+
+    chosen = _settings(settings, frames, surface_points)
+    find_ensembles(source)  # what is wrong with the source is said before a cluster starts
+    connect(address)
+    made = prepare_store(source, chosen, store, click.echo)
+    click.echo(f"store {store}: {len(made.names())} proteins, fingerprint {made.fingerprint}")
+
+
+@data.command()
+@click.argument("store", type=click.Path(path_type=Path, file_okay=False))
+def check(store: Path) -> None:
+    """Verify every tensor and checksum of STORE."""
+    from moedsr.data.store import check_store
+
+    checked = check_store(store)
+    for name in checked.names():
+        protein = checked.protein(name)
+        click.echo(f"{name}: {protein.split or 'no split'}, {len(protein.times)} frames, {len(protein.sequence)} residues")
+    click.echo(f"{store}: {len(checked.names())} proteins are sound")
+
+
+def _settings(file: Path | None, frames: int | None, surface_points: int | None) -> PrepareConfig:
+    """Settings of a file (PrepareConfig's own keys) with the options put in."""
+    values = {} if file is None else YamlSource(file).build(PrepareConfig).model_dump()
+    values |= {
+        key: value for key, value in (("frames", frames), ("surface_points", surface_points)) if value is not None
+    }
+    return PrepareConfig(**values)

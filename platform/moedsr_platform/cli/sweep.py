@@ -1,0 +1,57 @@
+"""`moedsr sweep FILE`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from moedsr_platform.sweep_file import SweepFile, load_sweep
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("--resume", is_flag=True, help="Go on with the latest sweep of this name.")
+@click.option("--dry-run", is_flag=True, help="Check the file, say what it would need, and stop.")
+@click.option("--name", help="Name of the sweep instead of the file's.")
+@click.option("--results", type=FOLDER, help="Folder of results. [default: $MOEDSR_HOME or ./results]")
+@click.option("--address", help="Ray cluster. [default: $RAY_ADDRESS, else this machine]")
+def sweep(
+    file: Path, resume: bool, dry_run: bool, name: str | None, results: Path | None, address: str | None
+) -> None:
+    """Search hyperparameters with Ray Tune and Optuna, as FILE says; every trial is an MLflow run.
+
+    \b
+    moedsr sweep sweeps/quickstart.yaml
+    moedsr sweep sweeps/quickstart.yaml --resume      after an interruption
+    moedsr sweep sweeps/paper_table2.yaml --dry-run   what would it need?
+    """
+    start(load_sweep(file), file, resume=resume, dry_run=dry_run, name=name, results=results, address=address)
+
+
+def start(
+    found: SweepFile,
+    file: Path,
+    *,
+    resume: bool,
+    dry_run: bool,
+    name: str | None,
+    results: Path | None,
+    address: str | None,
+) -> None:
+    """What `sweep` and `train` share."""
+    if name is not None:
+        found = found.renamed(name)
+    if results is not None:
+        os.environ["MOEDSR_HOME"] = str(results.absolute())
+    if dry_run:
+        from moedsr_platform.dry_run import describe
+
+        click.echo(describe(found, address))
+        return
+    from moedsr_platform.sweep import Request, check_variants, run_sweep
+
+    check_variants(found.base)
+    run_sweep(Request(sweep=found, file=file, resume=resume, address=address))

@@ -1,0 +1,275 @@
+"""A sweep from file to result table: Ray Tune over Ray Train, every run tracked, the best one registered."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moedsr.config import Config
+from moedsr.errors import InputError, JobError
+from moedsr_platform import cluster
+from moedsr_platform.board import Board
+from moedsr_platform.interruption import watch_signals
+from moedsr_platform.preparation import ensure_store
+from moedsr_platform.progress import Display, display, result_text
+from moedsr_platform.sweep_file import SweepFile
+from moedsr_platform.sweep_folder import SweepFolder, new_folder, old_folder
+from moedsr_platform.trial import TrialSpec, trainable
+from moedsr_platform.worker import STEP, TrainFunction
+
+if TYPE_CHECKING:
+    from ray.tune import Tuner
+
+    from moedsr_platform.tracking import Tracker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One call of `moedsr sweep` or `moedsr train`.
+
+    Attributes:
+        sweep: the checked file.
+        file: where it came from.
+        resume: go on with the latest sweep of this name.
+        address: Ray cluster; None: $RAY_ADDRESS, else this machine.
+        train: the training function; None for ``moedsr.training.train``.
+    """
+
+    sweep: SweepFile
+    file: Path
+    resume: bool = False
+    address: str | None = None
+    train: TrainFunction | None = None
+
+
+def run_sweep(request: Request, show: Display | None = None) -> Board:
+    """Runs a sweep to its end, and says what came out.
+
+    Raises:
+        InputError: before anything runs: data, cluster or tracking store do not fit.
+        JobError: interrupted, or every trial failed.
+    """
+    from moedsr_platform.tracking import Tracker
+
+    sweep = request.sweep
+    show = show or display()
+    folder = old_folder(sweep) if request.resume else None
+    nodes = cluster.connect(request.address)
+    at_once = cluster.concurrency(sweep.resources, nodes)
+    with Tracker.open() as tracker:
+        store = ensure_store(sweep.base.data, show.say)
+        folder = folder or new_folder(sweep, request.file)
+        spec = TrialSpec(
+            base=_absolute(sweep.base, store.path).model_dump_json(),
+            store=str(store.path),
+            folder=str(folder.trials),
+            objective=sweep.objective,
+            resources=sweep.resources,
+            train=request.train,
+        )
+        board = Board(
+            metric=sweep.objective.metric,
+            mode=sweep.objective.mode,
+            total=sweep.points * sweep.seeds,
+            steps=sweep.base.training.steps,
+        )
+        if request.resume:
+            board.load(folder.rows)
+        show.say(
+            f"sweep {folder.sweep_id}: {board.total} trials of {board.steps} steps, {at_once} at a time, "
+            f"each {cluster.needs(sweep.resources)}; cluster: {cluster.offers(nodes)}"
+        )
+        tags = _tags(sweep, folder, store.fingerprint)
+        parent = None
+        if board.total > 1:
+            parent = tracker.sweep_run(folder.sweep_id, tags, _params(sweep), folder.path / "sweep.yaml")
+        return _Session(request, folder, spec, board, tracker, parent, tags, at_once, show).run()
+
+
+@dataclass(frozen=True)
+class _Session:
+    """A sweep with all its parts in place."""
+
+    request: Request
+    folder: SweepFolder
+    spec: TrialSpec
+    board: Board
+    tracker: "Tracker"
+    parent: str | None
+    tags: dict[str, str]
+    at_once: int
+    show: Display
+
+    def run(self) -> Board:
+        from moedsr_platform.events import SweepListener, TrialEvents
+
+        listener = SweepListener(
+            board=self.board,
+            saved=self.folder.rows,
+            display=self.show,
+            tracker=self.tracker,
+            parent=self.parent,
+            tags=self.tags,
+            spec=self.spec,
+        )
+        TrialEvents.listener = listener
+        self.show.start(self.board)
+        try:
+            with watch_signals() as interruption:
+                self._tuner().fit()
+        except KeyboardInterrupt:
+            interruption.asked = interruption.asked or "SIGINT"
+        finally:
+            self.show.stop()
+            TrialEvents.listener = None
+        self._say_result()
+        if interruption.asked or any(row.state in ("RUNNING", "WAITING") for row in self.board.rows.values()):
+            self.tracker.drain()
+            raise JobError(f"interrupted; finished trials are kept. Go on with: {self._again('--resume')}")
+        self._close(listener.run_of)
+        return self.board
+
+    def _tuner(self) -> "Tuner":
+        from ray import tune
+
+        from moedsr_platform.events import TrialEvents
+        from moedsr_platform.searcher import SweepSearch
+
+        sweep = self.request.sweep
+        # a driver takes no CPU, and Tune refuses a trial that takes nothing at all
+        function = tune.with_resources(trainable(self.spec), {"cpu": 0, "memory": 1})
+        if self.request.resume and tune.Tuner.can_restore(str(self.folder.tune)):
+            # never restart_errored: the searcher knows the old trials only
+            return tune.Tuner.restore(str(self.folder.tune), function, resume_unfinished=True)
+        return tune.Tuner(
+            function,
+            tune_config=tune.TuneConfig(
+                num_samples=self.board.total,
+                max_concurrent_trials=self.at_once,
+                search_alg=SweepSearch(sweep),
+                scheduler=_scheduler(sweep),
+                reuse_actors=True,  # starting a process costs seconds
+            ),
+            run_config=tune.RunConfig(
+                name=self.folder.tune.name,
+                storage_path=str(self.folder.path),
+                callbacks=[TrialEvents()],
+                failure_config=tune.FailureConfig(max_failures=1),  # a lost driver; the job inside goes on
+                verbose=0,
+            ),
+        )
+
+    def _say_result(self) -> None:
+        if self.board.rows:
+            self.show.say("")
+            self.show.say(result_text(self.board))
+
+    def _close(self, run_of: Callable[[Any], str]) -> None:
+        """Registers the best trial, closes the parent run, and says what to do next."""
+        best = self.board.best
+        run_id = run_of(best) if best is not None else None
+        if self.parent is not None:
+            self.tracker.finish_sweep(
+                self.parent,
+                self.board.markdown(),
+                best_run_id=run_id,
+                metrics=best.best if best is not None else None,
+                state="COMPLETE" if best is not None else "FAIL",
+            )
+        self.tracker.drain()
+        if best is None or run_id is None:
+            reasons = [row.reason for row in self.board.rows.values() if row.reason]
+            why = reasons[0] if reasons else "none was validated"
+            raise JobError(f"no trial of {self.folder.sweep_id} left a model: {why}; see {self.folder.path}")
+        self._register(run_id)
+
+    def _register(self, run_id: str) -> None:
+        target, best = self.request.sweep.register_as, self.board.best
+        assert best is not None and best.checkpoint is not None
+        model = best.checkpoint
+        if target is not None:
+            from moedsr_platform.registry import register
+
+            version = register(
+                Path(best.checkpoint), run_id, model=target.model, alias=target.alias, metrics=best.best
+            )
+            model = f"models:/{target.model}@{target.alias}"
+            self.show.say(f"registered as {model} (version {version})")
+        self.show.say("\nnext:")
+        self.show.say("  moedsr ui")
+        if target is not None:
+            self.show.say(f"  moedsr promote {model} --alias champion")
+            model = f"models:/{target.model}@champion"
+        else:
+            self.show.say(f"  moedsr evaluate {model} --store {self.spec.store} --split test")
+        self.show.say(f"  moedsr predict {model} FILE.pdb --times -1:1:5 --out surfaces")
+
+    def _again(self, flag: str) -> str:
+        command = "sweep" if self.request.sweep.search else "train"
+        return f"moedsr {command} {self.request.file} {flag}"
+
+
+def _scheduler(sweep: SweepFile) -> Any:
+    if sweep.scheduler is None:
+        return None
+    from ray.tune.schedulers import AsyncHyperBandScheduler
+
+    asha = sweep.scheduler.asha
+    return AsyncHyperBandScheduler(
+        time_attr=STEP,
+        metric=sweep.objective.metric,
+        mode=sweep.objective.mode,
+        max_t=sweep.base.training.steps,
+        grace_period=asha.grace_steps,
+        reduction_factor=asha.reduction_factor,
+    )
+
+
+def _absolute(base: Config, store: Path) -> Config:
+    """The same configuration with the store's place written out: workers run in other folders."""
+    return base.model_copy(update={"data": base.data.model_copy(update={"store": store})})
+
+
+def _params(sweep: SweepFile) -> dict[str, Any]:
+    search = {f"search.{key}": f"{domain.kind} {list(domain.values)}" for key, domain in sweep.search.items()}
+    return {**sweep.base.flat(), **search, "sampler": sweep.sampler, "seeds": sweep.seeds}
+
+
+def _tags(sweep: SweepFile, folder: SweepFolder, fingerprint: str) -> dict[str, str]:
+    tags = {
+        "moedsr.sweep_id": folder.sweep_id,
+        "moedsr.sampler": sweep.sampler,
+        "moedsr.store_fingerprint": fingerprint,
+        "moedsr.git_commit": _git_commit(),
+        "moedsr.ray_job_id": os.environ.get("RAY_JOB_SUBMISSION_ID", ""),
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def _git_commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""  # installed, not a checkout
+
+
+def check_variants(config: Config) -> None:
+    """Names that the configuration cannot check itself: the router's backbone and the kind of expert.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    from moedsr.config_file import did_you_mean
+    from moedsr.models.encoders import ENCODERS
+    from moedsr.models.experts import EXPERTS
+
+    for key, name, known in (
+        ("router.backbone", config.router.backbone, ENCODERS),
+        ("expert.kind", config.expert.kind, EXPERTS),
+    ):
+        if name not in known:
+            allowed = ", ".join(sorted(known))
+            raise InputError(f"`{key}` is {name}{did_you_mean(name, known)}; allowed: {allowed}")

@@ -1,0 +1,118 @@
+"""Where a sweep keeps what it needs to go on: one folder, named by the sweep."""
+
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from moedsr.errors import InputError
+from moedsr_platform.sweep_file import SweepFile
+from moedsr_platform.tracking_store import results_folder
+
+LEFT_OPEN = ("trials", "resources", "register")
+"""What may differ between a sweep and its resumption."""
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """``<results>/sweeps/<id>/``.
+
+    sweep.json   the resolved sweep
+    sweep.yaml   the file as it was
+    trials.json  the result table so far
+    tune/        Tune's own state
+    trials/      checkpoints, one folder a trial
+    """
+
+    path: Path
+
+    @property
+    def sweep_id(self) -> str:
+        return self.path.name
+
+    @property
+    def tune(self) -> Path:
+        return self.path / "tune"
+
+    @property
+    def trials(self) -> Path:
+        return self.path / "trials"
+
+    @property
+    def rows(self) -> Path:
+        return self.path / "trials.json"
+
+
+def new_folder(sweep: SweepFile, file: Path) -> SweepFolder:
+    """A folder for a new sweep: its name, or the name with the next free number."""
+    parent = results_folder() / "sweeps"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        taken = [number for number, _ in _folders(sweep.name)]
+        name = f"{sweep.name}-{max(taken) + 1}" if taken else sweep.name
+        folder = SweepFolder((parent / name).absolute())
+        folder.trials.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"{parent}: cannot be written: {error.strerror}; choose another with --results") from None
+    shutil.copyfile(file, folder.path / "sweep.yaml")
+    _write(folder.path / "sweep.json", _resolved(sweep))
+    return folder
+
+
+def old_folder(sweep: SweepFile) -> SweepFolder:
+    """The latest sweep of this name, to go on with.
+
+    Raises:
+        InputError: there is none, or it was started with other settings.
+    """
+    found = _folders(sweep.name)
+    if not found:
+        parent = results_folder() / "sweeps"
+        names = sorted(path.name for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+        there = f"; there are {', '.join(names[:8])}" if names else ""
+        raise InputError(f"no sweep `{sweep.name}` to resume under {parent}{there}")
+    folder = SweepFolder(max(found)[1].absolute())
+    try:
+        before = json.loads((folder.path / "sweep.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder.path}: holds no readable sweep.json ({error})") from None
+    now = _resolved(sweep)
+    for key in sorted(before.keys() | now.keys()):
+        if key not in LEFT_OPEN and before.get(key) != now.get(key):
+            name, old, new = _difference(key, before.get(key), now.get(key))
+            raise InputError(
+                f"sweep `{folder.sweep_id}` was started with {name} = {old}, the file now has {new}: "
+                "change it back, or start anew without --resume"
+            )
+    return folder
+
+
+def _folders(name: str) -> list[tuple[int, Path]]:
+    """Sweeps of this name with their numbers, the first being 1."""
+    parent = results_folder() / "sweeps"
+    if not parent.is_dir():
+        return []
+    pattern = re.compile(rf"{re.escape(name)}(?:-(\d+))?")
+    matches = ((pattern.fullmatch(path.name), path) for path in parent.iterdir() if path.is_dir())
+    return [(int(match[1] or 1), path) for match, path in matches if match]
+
+
+def _resolved(sweep: SweepFile) -> dict[str, object]:
+    return json.loads(sweep.model_dump_json(by_alias=True))
+
+
+def _difference(key: str, old: object, new: object) -> tuple[str, object, object]:
+    """The first dotted key in which two values differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for child in sorted(old.keys() | new.keys()):
+            if old.get(child) != new.get(child):
+                return _difference(f"{key}.{child}", old.get(child), new.get(child))
+    return key, json.dumps(old), json.dumps(new)
+
+
+def _write(path: Path, value: object) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

@@ -61,7 +61,8 @@ clean:  ## remove .venv and tool caches; results and the built torch-cluster sta
 
 # All of a tool's output goes to the log; the terminal gets large downloads, build progress, warnings that matter, errors
 define MODEST
-import re, sys
+import re, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with its input
 parts = 0
 for line in sys.stdin:
     if large := re.search(r"Downloading (?:\S*/)?(\S+?)-(\d[^-\s]*)\S* \((\d+\.?\d*) ([MG])B\)", line):
@@ -90,7 +91,7 @@ print("cuda" if cuda else "cpu", f"torch-{torch.__version__}-{sys.implementation
 endef
 export FLAVOUR
 
-modestly = $(1) 2>&1 | tee -a $(LOG) | $(PY) -u -c "$$MODEST" \
+modestly = $(1) 2>&1 | tee -ia $(LOG) | $(PY) -u -c "$$MODEST" \
 	|| { echo "set-up failed at this step; the end of $(LOG):"; tail -n 12 $(LOG); exit 1; }
 
 $(VENV)/.made:

@@ -1,8 +1,8 @@
 """What needs no learning: the scores a model has to beat, and the ceiling of static surfaces (METHOD B5).
 
 naive: P0 for every frame. smoothed: P0's signed distance, blurred. oracle: the thresholded mean of all other
-frames, the best that one surface for all of them can do. random frame: another frame. All work on occupancies of
-the metric grid, (n, n, n) bool, one a frame; a sequence may decode its frames on access.
+frames, the best that one surface for all of them can do. random frame: another frame. All work on occupancies
+of the metric grid, (n, n, n) bool, one a frame; a sequence may decode its frames on access.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -110,7 +110,7 @@ def metric_grid_mesh(level: Distance, spacing: float | None = None) -> Mesh:
 
 
 def gap_closed(score: float, naive: float, oracle: float) -> float:
-    """Share of the way from naive to oracle IoU: 0 is doing nothing, 1 the static ceiling; NaN without a gap."""
+    """Share of the way from naive to oracle IoU: 0 is doing nothing, 1 the static ceiling; NaN if no gap."""
     gap = oracle - naive
     return (score - naive) / gap if gap > 1e-6 else float("nan")
 

@@ -146,7 +146,8 @@ def _window(meshes: Sequence[Mesh]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _distance_to(truth: Mesh) -> cKDTree | None:
-    return None if truth.is_empty else cKDTree(truth.vertices)
+    """Nearest points on the surface; a dense sample, because triangles may be large."""
+    return None if truth.is_empty else cKDTree(truth.sample(SPLATS // 4, np.random.default_rng(1))[0])
 
 
 def _render(mesh: Mesh, truth: cKDTree | None, centre: np.ndarray, half: np.ndarray) -> np.ndarray:
@@ -170,7 +171,7 @@ def _render(mesh: Mesh, truth: cKDTree | None, centre: np.ndarray, half: np.ndar
 
 
 def _colours(points: np.ndarray, truth: cKDTree | None) -> np.ndarray:
-    """(P, 3) plain grey, or the distance to the true surface's nearest vertex on the colour scale."""
+    """(P, 3) plain grey, or the distance to the true surface on the colour scale."""
     if truth is None:
         return np.broadcast_to(np.array(GREY), points.shape)
     return ERROR_SCALE.to_rgba(np.asarray(truth.query(points)[0]))[:, :3]

@@ -56,7 +56,7 @@ class Trainer:
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimiser = make_optimiser(self.model, config.training)
         self._parallel: Callable[[Any], Prediction] = (
-            DistributedDataParallel(self.model, broadcast_buffers=False) if workers > 1 else self.model
+            DistributedDataParallel(self.model, forward_sync_buffers=False) if workers > 1 else self.model
         )
 
     @property

@@ -1,84 +1,38 @@
-"""Shared fixtures: small proteins that need no files."""
+"""Shared fixtures."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import builders
 import pytest
 import torch
 from e3nn import o3
 
 from moedsr.batch import ProteinBatch, TrainingBatch
-from moedsr.config import Config, DataConfig, ExpertConfig, GateConfig, RouterConfig
+from moedsr.config import Config, DataConfig, EvaluationConfig, PrepareConfig, TrainingConfig
+from moedsr.data.prepare import prepare_serially
+from moedsr.data.store import SurfaceStore
+
+TINY = PrepareConfig(frames=6, surface_points=400, grid_spacing=1.0, occupancy_grid=32)
+"""Four proteins, coarse surfaces: seconds to prepare."""
 
 
 @pytest.fixture
 def small_config() -> Config:
     """A configuration whose model computes in milliseconds."""
-    return Config(
-        data=DataConfig(source="mini-atlas"),
-        router=RouterConfig(
-            cloud_points=64, point_features=8, residue_features=8, protein_features=8, layers=2, hidden_channels=8
-        ),
-        gate=GateConfig(top_k=2),
-        expert=ExpertConfig(count=4, hidden_layers=4, hidden_size=32, harmonic_channels=9, latent_size=8),
-    )
+    return builders.small_config()
 
 
 @pytest.fixture
 def make_proteins() -> Callable[..., ProteinBatch]:
     """Random bumpy clouds with residues below them, in float64."""
-
-    def make(sizes: tuple[int, ...] = (60, 40), seed: int = 0) -> ProteinBatch:
-        random = torch.Generator().manual_seed(seed)
-        normals = torch.nn.functional.normalize(
-            torch.randn(sum(sizes), 3, generator=random, dtype=torch.float64), dim=-1
-        )
-        radius = 10 + 2 * torch.rand(len(normals), 1, generator=random, dtype=torch.float64)
-        residues = [max(size // 5, 1) for size in sizes]
-        return ProteinBatch(
-            points=normals * radius,
-            normals=normals,
-            point_protein=torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)),
-            residue_positions=5 * torch.randn(sum(residues), 3, generator=random, dtype=torch.float64),
-            residue_types=torch.randint(21, (sum(residues),), generator=random),
-            residue_protein=torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(residues)),
-            scale=torch.full((len(sizes),), 15.0, dtype=torch.float64),
-            code_index=torch.arange(len(sizes)),
-        )
-
-    return make
+    return builders.make_proteins
 
 
 @pytest.fixture
-def make_batch(make_proteins: Callable[..., ProteinBatch]) -> Callable[..., TrainingBatch]:
+def make_batch() -> Callable[..., TrainingBatch]:
     """A training batch over ``make_proteins`` with random query points."""
-
-    def make(sizes: tuple[int, ...] = (60, 40), *, experts: int = 4, frames: int = 2, seed: int = 0) -> TrainingBatch:
-        random = torch.Generator().manual_seed(seed)
-        count = len(sizes)
-
-        def normal(*shape: int) -> torch.Tensor:
-            return torch.randn(*shape, generator=random, dtype=torch.float64)
-
-        return TrainingBatch(
-            proteins=make_proteins(sizes, seed),
-            time=torch.rand(count, frames, generator=random, dtype=torch.float64) * 2 - 1,
-            surface_points=normal(count, frames, 7, 3) * 0.4,
-            surface_normals=torch.nn.functional.normalize(normal(count, frames, 7, 3), dim=-1),
-            off_surface_points=normal(count, frames, 5, 3) * 0.5,
-            gate_noise=normal(count, experts),
-            keep_code=torch.ones(count, dtype=torch.float64),
-        )
-
-    return make
-
-
-def rotated(proteins: ProteinBatch, rotation: torch.Tensor, shift: torch.Tensor) -> ProteinBatch:
-    """The same proteins turned and moved."""
-    values = {name: getattr(proteins, name) for name in proteins.__dataclass_fields__}
-    values["points"] = proteins.points @ rotation.T + shift
-    values["normals"] = proteins.normals @ rotation.T
-    values["residue_positions"] = proteins.residue_positions @ rotation.T + shift
-    return ProteinBatch(**values)
+    return builders.make_batch
 
 
 @pytest.fixture
@@ -87,6 +41,35 @@ def turn() -> Callable[[ProteinBatch], tuple[ProteinBatch, torch.Tensor]]:
 
     def turn_proteins(proteins: ProteinBatch) -> tuple[ProteinBatch, torch.Tensor]:
         rotation = o3.rand_matrix(dtype=proteins.points.dtype)
-        return rotated(proteins, rotation, torch.randn(3, dtype=proteins.points.dtype)), rotation
+        shift = torch.randn(3, dtype=proteins.points.dtype)
+        return builders.rotated(proteins, rotation, shift), rotation
 
     return turn_proteins
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> SurfaceStore:
+    """Two proteins to train on, one to validate, one to test."""
+    names = ("1l2y_A", "1ppe_I", "1gl1_I", "1vii_A")
+    return prepare_serially("mini-atlas", TINY, tmp_path_factory.mktemp("tiny") / "store", names)
+
+
+@pytest.fixture
+def tiny_run(tiny_store: SurfaceStore, small_config: Config) -> Config:
+    """A run on the tiny store that takes seconds."""
+    return small_config.model_copy(
+        update={
+            "data": DataConfig(store=Path(tiny_store.path), prepare=TINY),
+            "training": TrainingConfig(
+                steps=6,
+                batch_size=2,
+                frames_per_protein=2,
+                surface_points=64,
+                learning_rate=2e-3,
+                warmup_steps=2,
+                report_every=2,
+                validate_every=4,
+            ),
+            "evaluation": EvaluationConfig(frames=2, surface_samples=500, fit_steps=3, fit_points=64),
+        }
+    )

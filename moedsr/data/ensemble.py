@@ -42,14 +42,15 @@ class Ensemble:
 def find_ensembles(source: str | Path) -> list[Ensemble]:
     """All ensembles of a source, by name.
 
-    A source is ``mini-atlas`` (bundled), a folder of entries ``{id}/{id}.pdb`` with
-    ``{id}_prod_R{n}_fit.xtc`` or ``{id}_R{n}.xtc`` (the fitted ones where both lie there; one more nested
-    folder is looked through), one such entry, or its PDB file. Splits come from ``splits.json`` beside the entries.
+    A source is ``mini-atlas`` (bundled), a folder of entries, one entry, or an entry's PDB file. An entry is
+    ``{id}/{id}.pdb`` with ``{id}_prod_R{n}_fit.xtc`` or ``{id}_R{n}.xtc`` beside it (the fitted ones where
+    both lie there), in one more such folder or not. Splits stand in ``splits.json`` beside the entries.
 
     Raises:
         InputError: no such source, no entry in it, an entry without trajectories or with a gap, bad splits.
     """
-    folder = _BUNDLED if str(source) == MINI_ATLAS else Path(source)
+    # absolute: tasks on other workers have another working directory
+    folder = _BUNDLED if str(source) == MINI_ATLAS else Path(source).absolute()
     if folder.is_file():
         topologies = [folder]
         if folder.suffix != ".pdb":

@@ -111,7 +111,7 @@ def default_store_path(source: str | Path, settings: PrepareConfig) -> Path:
     for ensemble in find_ensembles(source):
         state.update(f"{ensemble.digest()}{ensemble.split}".encode())
     cache = Path(os.environ.get("MOEDSR_CACHE") or Path.home() / ".cache" / "moedsr")
-    return cache / "stores" / f"{Path(source).stem}-{state.hexdigest()[:12]}"
+    return cache / "stores" / f"{Path(source).absolute().stem}-{state.hexdigest()[:12]}"
 
 
 def _build(

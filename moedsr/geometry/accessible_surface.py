@@ -1,7 +1,7 @@
 """The solvent-accessible surface: where the centre of a probe can just be.
 
-It is the boundary of a union of spheres of radius R_k = r_k + probe, so it consists of sphere patches, of arcs
-where two spheres meet and of corners where three do. The distance to it is what the solvent-excluded surface needs.
+It is the boundary of a union of spheres of radius R_k = r_k + probe, so it consists of sphere patches, of
+arcs where two spheres meet and of corners where three do. The solvent-excluded surface lies one probe inside.
 """
 
 from dataclasses import dataclass
@@ -68,8 +68,8 @@ def accessible_field(centres: Points, radii: NDArray[np.float64], spacing: float
 class AccessibleSurface:
     """The surface as spheres, and samples of its arcs and corners less than a grid spacing apart.
 
-    Where the nearest point lies within a sphere patch, it is the foot on the sphere that attains the minimum of
-    the field; that is tested exactly. Elsewhere it is on an arc or a corner.
+    Where the nearest point lies within a sphere patch, it is the foot on the sphere that attains the minimum
+    of the field; that is tested exactly. Elsewhere it is on an arc or a corner.
     """
 
     def __init__(self, centres: Points, radii: NDArray[np.float64], field: AccessibleField) -> None:
@@ -112,8 +112,8 @@ class AccessibleSurface:
         feet, pairs = self._samples[nearest], self._pairs[nearest]
         on_arc = np.flatnonzero(pairs[:, 0] != _NONE)
         exact = self._circle_feet(points[on_arc], pairs[on_arc])
-        # a foot far from the sample has left the arc that the sample vouches for
-        kept = np.linalg.norm(exact - feet[on_arc], axis=1) < self._grid.spacing
+        # past its end the arc is within a third sphere
+        kept = self._blockers(exact) == _NONE
         feet[on_arc[kept]] = exact[kept]
         return feet
 

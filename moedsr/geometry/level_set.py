@@ -38,8 +38,8 @@ def extract_level_set(
     """The zero level set on `resolution`³ nodes over [-half_width, half_width]³, always watertight.
 
     Coarse to fine: every 4th node per axis, then only blocks where a zero can be when the field changes by at
-    most `lipschitz` per unit of length. A field within that bound gives exactly the mesh of a dense evaluation;
-    the default leaves a distance field (slope 1) a factor of two.
+    most `lipschitz` per unit of length. Within that bound the mesh is exactly that of a dense evaluation; the
+    default leaves a distance field (slope 1) a factor of two.
 
     Args:
         field: values (P,) at points (P, 3) float64, in calls of at most `chunk` points.
@@ -59,21 +59,23 @@ def extract_level_set(
 def occupancy_on_grid(
     field: Field, nodes: int, stride: int = 1, *, lipschitz: float = 2.0, chunk: int = 65_536
 ) -> NDArray[np.bool_]:
-    """Inside test f < 0 on every `stride`-th node of the metric grid `nodes`³ over [-1, 1]³, coarse to fine."""
+    """Inside test f < 0 on every `stride`-th node of the metric grid, `nodes`³ over [-1, 1]³."""
     return values_on_metric_grid(field, nodes, stride, lipschitz=lipschitz, chunk=chunk) < 0
 
 
 def values_on_metric_grid(
     field: Field, nodes: int, stride: int = 1, *, lipschitz: float = 2.0, chunk: int = 65_536
 ) -> NDArray[np.float32]:
-    """Field on every `stride`-th node of the metric grid, `nodes`³ over [-1, 1]³: exact near the level set, right in
-    sign everywhere; coarse to fine."""
+    """Field (n, n, n) on every `stride`-th node of the metric grid, `nodes`³ over [-1, 1]³, coarse to fine.
+
+    Exact near the level set, right in sign everywhere.
+    """
     values, _ = _refine(field, np.linspace(-1.0, 1.0, nodes)[::stride], lipschitz, chunk)
     return values
 
 
 def zero_surface(values: NDArray[np.floating], *, origin: NDArray[np.float64], spacing: float) -> Mesh:
-    """Mesh of {values = 0} on a grid whose node (0, 0, 0) is at `origin`; closed where it reaches the border.
+    """Mesh of {values = 0} on a grid whose first node is at `origin`; closed where it reaches the border.
 
     A node without a number (NaN) counts as outside.
     """
@@ -107,7 +109,7 @@ def _crossing_scale(values: NDArray[np.float32], inside: NDArray[np.bool_]) -> n
 def _refine(
     field: Field, axis: NDArray[np.float64], lipschitz: float, chunk: int
 ) -> tuple[NDArray[np.float32], int]:
-    """Values (n, n, n) on the nodes of `axis` (n,), exact wherever a zero can be near; and the evaluations."""
+    """Values (n, n, n) on the nodes of `axis` (n,), exact where a zero can be near; and the evaluations."""
     strides = (4, 2, 1) if np.isfinite(lipschitz) and len(axis) > 8 else (1,)
     nodes = _every(len(axis), strides[0])
     wanted = np.ones((len(nodes),) * 3, dtype=bool)

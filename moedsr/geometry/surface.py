@@ -1,8 +1,8 @@
 """The solvent-excluded surface: what a rolling probe sphere cannot enter.
 
-Its inside is the union of atom spheres grown by the probe radius, shrunk again by the probe radius: with D the
-distance to the accessible surface from inside, f = probe - D is a signed distance near the surface, negative
-inside. A grid distance transform finds where f is small; there D is exact (accessible_surface).
+Its inside is the union of atom spheres grown by the probe radius, shrunk again by the probe radius: with D
+the distance to the accessible surface from inside, f = probe - D is a signed distance near the surface,
+negative inside. A grid distance transform finds where f is small; there D is exact (accessible_surface).
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class SolventExcludedSurface:
     accessible: AccessibleSurface
 
     def mesh(self) -> Mesh:
-        """Watertight mesh with exact outward normals; vertices are off the surface by much less than a spacing."""
+        """Watertight mesh with exact outward normals; vertices are much less than a spacing off."""
         mesh = zero_surface(self.values, origin=self.grid.origin, spacing=self.grid.spacing)
         if mesh.is_empty:
             return mesh
@@ -55,7 +55,7 @@ class SolventExcludedSurface:
         return values + self.grid.spacing * np.linalg.norm(local - inside, axis=1)
 
     def on_metric_grid(self, centre: ArrayLike, scale: float, nodes: int) -> NDArray[np.float32]:
-        """Signed distance (nodes, nodes, nodes) on the metric grid ``centre + scale * linspace(-1, 1, nodes)``³.
+        """Signed distance (n, n, n) on the metric grid ``centre + scale * linspace(-1, 1, nodes)``³.
 
         In Å, capped as above.
         """

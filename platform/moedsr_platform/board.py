@@ -1,13 +1,12 @@
-"""What is known of every trial of a sweep: the rows of its table. Saved beside the sweep, so that a resume knows them."""
+"""What is known of every trial: the rows of a sweep's table, saved so that a resume knows them."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moedsr_platform.search_space import describe, short
+from moedsr_platform.search_space import describe
 
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
 COLUMNS = ("val/iou", "naive/iou", "oracle/iou", "val/gap_closed")
@@ -63,7 +62,7 @@ class Board:
         row.reason = failure
         row.state = "FAIL" if failure else "COMPLETE" if row.step >= self.steps else "PRUNED"
         if row.state == "PRUNED":
-            row.reason = f"stopped at step {row.step}: behind the best of its rung"
+            row.reason = f"stopped at step {row.step}, behind the best of its rung"
         return row
 
     @property
@@ -71,6 +70,11 @@ class Board:
         """The row with the best validation among the trials that did not fail and left a checkpoint."""
         rows = [row for row in self.rows.values() if row.best and row.state != "FAIL" and row.checkpoint]
         return max(rows, key=lambda row: self.sign * row.best[self.metric], default=None)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether trials are still to be run."""
+        return len(self.rows) < self.total or any(row.state not in ENDED for row in self.rows.values())
 
     @property
     def done(self) -> float:
@@ -92,7 +96,11 @@ class Board:
 
     def markdown(self) -> str:
         """The result table for the tracking store."""
-        lines = [self.header(), ["---"] * len(self.header()), *(self.cells(row) for row in self.rows.values())]
+        lines = [
+            self.header(),
+            ["---"] * len(self.header()),
+            *(self.cells(row) for row in self.rows.values()),
+        ]
         return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
     def save(self, path: Path) -> None:
@@ -100,7 +108,7 @@ class Board:
         temporary = path.with_suffix(".tmp")
         rows = [asdict(row) for row in self.rows.values()]
         temporary.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def load(self, path: Path) -> None:
         """Reads the rows of an interrupted sweep; none when it had not come that far."""
@@ -114,5 +122,5 @@ def best_line(board: Board) -> str:
     best = board.best
     if best is None:
         return "best so far: none yet"
-    value = short(round(best.best[board.metric], 4)) if board.metric not in best.best else f"{best.best[board.metric]:.4f}"
+    value = f"{best.best[board.metric]:.4f}"
     return f"best so far: trial {best.number}, {board.metric} {value} at step {best.best_step}"

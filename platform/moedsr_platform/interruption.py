@@ -17,10 +17,7 @@ class Interruption:
 
 @contextlib.contextmanager
 def watch_signals() -> Iterator[Interruption]:
-    """Within: SIGTERM works as SIGINT does (Tune saves its state and stops on that one), and both are remembered.
-
-    Tune installs its own handler for SIGINT while it runs, so the wake-up here is SIGTERM's and the default's.
-    """
+    """Within, SIGTERM works as SIGINT does: Tune, which handles only that one, saves its state and stops."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption

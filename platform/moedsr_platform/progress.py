@@ -52,7 +52,9 @@ class Clock:
     def line(self) -> str:
         """``1:23 elapsed, about 4:00 left``."""
         left = self.left()
-        return f"{clock(self.elapsed)} elapsed, " + (f"about {clock(left)} left" if left is not None else "time left unknown")
+        return f"{clock(self.elapsed)} elapsed, " + (
+            f"about {clock(left)} left" if left is not None else "time left unknown"
+        )
 
 
 class LineDisplay:
@@ -80,7 +82,9 @@ class LineDisplay:
             reason = f": {row.reason}" if row.reason else f", {_value(self._board, row)}"
             self.say(f"{where}: {state}{reason}; {self._clock.line()}")
         else:
-            self.say(f"{where}: step {step}, {_value(self._board, row)}; {best_line(self._board)}; {self._clock.line()}")
+            self.say(
+                f"{where}: step {step}, {_value(self._board, row)}; {best_line(self._board)}; {self._clock.line()}"
+            )
 
     def say(self, line: str) -> None:
         self._stream.write(line + "\n")
@@ -100,7 +104,9 @@ class LiveDisplay:
     def start(self, board: Board) -> None:
         self._board = board
         self._clock = Clock(board)
-        self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=2, transient=True)
+        self._live = Live(
+            get_renderable=self._render, console=self._console, refresh_per_second=2, transient=True
+        )
         self._live.start()
 
     def update(self, row: Row, event: str) -> None:
@@ -140,7 +146,9 @@ def result_text(board: Board, *, width: int = 160) -> str:
     with console.capture() as capture:
         console.print(table(board))
     lines = [line.rstrip() for line in capture.get().splitlines()]
-    lines += [f"trial {row.number} failed: {row.reason}" for row in board.rows.values() if row.state == "FAIL"]
+    lines += [
+        f"trial {row.number} failed: {row.reason}" for row in board.rows.values() if row.state == "FAIL"
+    ]
     best = board.best
     if best is not None:
         numbers = ", ".join(f"{name} {best.best[name]:.4f}" for name in _SUMMARY if name in best.best)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+import optuna
 from ray.tune.search.optuna import OptunaSearch
 
 from moedsr_platform.search_space import grid_points
@@ -15,14 +16,15 @@ SEED = "training.seed"
 
 
 class SweepSearch(OptunaSearch):
-    """OptunaSearch that repeats each point with several seeds, and learns from the best validation of a trial.
+    """OptunaSearch that repeats each point with several seeds, and learns from a trial's best validation.
 
-    Most reports carry no validation: those are passed over. With several seeds a point is worth the mean of its
-    trials, and the sampler hears of it when the last one has ended. A trial that scheduler stopped counts with the
-    value it had.
+    Most reports carry no validation: those are passed over. With several seeds a point is worth the mean of
+    its trials, and the sampler hears of it when the last one has ended. A trial that the scheduler stopped
+    counts with the value it had.
     """
 
     def __init__(self, sweep: SweepFile) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         objective = sweep.objective
         super().__init__(
             space={key: domain.distribution() for key, domain in sweep.search.items()} or dict,
@@ -81,5 +83,7 @@ def _sampler(sweep: SweepFile) -> "BaseSampler":
     if sweep.sampler == "tpe":
         # a third of the points at random first; parallel trials spread out
         start = max(3, sweep.points // 3)
-        return TPESampler(seed=sweep.sampler_seed, n_startup_trials=start, constant_liar=True, multivariate=True)
+        return TPESampler(
+            seed=sweep.sampler_seed, n_startup_trials=start, constant_liar=True, multivariate=True
+        )
     return RandomSampler(seed=sweep.sampler_seed)

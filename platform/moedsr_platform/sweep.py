@@ -17,7 +17,7 @@ from moedsr_platform.progress import Display, display, result_text
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.sweep_folder import SweepFolder, new_folder, old_folder
 from moedsr_platform.trial import TrialSpec, trainable
-from moedsr_platform.worker import STEP, TrainFunction
+from moedsr_platform.worker import TrainFunction
 
 if TYPE_CHECKING:
     from ray.tune import Tuner
@@ -125,7 +125,7 @@ class _Session:
             self.show.stop()
             TrialEvents.listener = None
         self._say_result()
-        if interruption.asked or any(row.state in ("RUNNING", "WAITING") for row in self.board.rows.values()):
+        if interruption.asked or self.board.unfinished:
             self.tracker.drain()
             raise JobError(f"interrupted; finished trials are kept. Go on with: {self._again('--resume')}")
         self._close(listener.run_of)
@@ -135,6 +135,7 @@ class _Session:
         from ray import tune
 
         from moedsr_platform.events import TrialEvents
+        from moedsr_platform.scheduler import Asha
         from moedsr_platform.searcher import SweepSearch
 
         sweep = self.request.sweep
@@ -149,8 +150,7 @@ class _Session:
                 num_samples=self.board.total,
                 max_concurrent_trials=self.at_once,
                 search_alg=SweepSearch(sweep),
-                scheduler=_scheduler(sweep),
-                reuse_actors=True,  # starting a process costs seconds
+                scheduler=Asha(sweep, self.folder.trials) if sweep.scheduler else None,
             ),
             run_config=tune.RunConfig(
                 name=self.folder.tune.name,
@@ -187,7 +187,8 @@ class _Session:
 
     def _register(self, run_id: str) -> None:
         target, best = self.request.sweep.register_as, self.board.best
-        assert best is not None and best.checkpoint is not None
+        assert best is not None
+        assert best.checkpoint is not None
         model = best.checkpoint
         if target is not None:
             from moedsr_platform.registry import register
@@ -209,22 +210,6 @@ class _Session:
     def _again(self, flag: str) -> str:
         command = "sweep" if self.request.sweep.search else "train"
         return f"moedsr {command} {self.request.file} {flag}"
-
-
-def _scheduler(sweep: SweepFile) -> Any:
-    if sweep.scheduler is None:
-        return None
-    from ray.tune.schedulers import AsyncHyperBandScheduler
-
-    asha = sweep.scheduler.asha
-    return AsyncHyperBandScheduler(
-        time_attr=STEP,
-        metric=sweep.objective.metric,
-        mode=sweep.objective.mode,
-        max_t=sweep.base.training.steps,
-        grace_period=asha.grace_steps,
-        reduction_factor=asha.reduction_factor,
-    )
 
 
 def _absolute(base: Config, store: Path) -> Config:

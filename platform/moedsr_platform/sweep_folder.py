@@ -1,7 +1,6 @@
 """Where a sweep keeps what it needs to go on: one folder, named by the sweep."""
 
 import json
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -55,7 +54,9 @@ def new_folder(sweep: SweepFile, file: Path) -> SweepFolder:
         folder = SweepFolder((parent / name).absolute())
         folder.trials.mkdir(parents=True)
     except OSError as error:
-        raise InputError(f"{parent}: cannot be written: {error.strerror}; choose another with --results") from None
+        raise InputError(
+            f"{parent}: cannot be written: {error.strerror}; choose another with --results"
+        ) from None
     shutil.copyfile(file, folder.path / "sweep.yaml")
     _write(folder.path / "sweep.json", _resolved(sweep))
     return folder
@@ -115,4 +116,4 @@ def _difference(key: str, old: object, new: object) -> tuple[str, object, object
 def _write(path: Path, value: object) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)

@@ -82,6 +82,7 @@ def migration_lock(uri: str) -> Iterator[None]:
     if path is None:
         yield
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -93,10 +94,6 @@ def _check_sqlite(path: Path, *, create: bool) -> None:
             raise InputError(
                 f"no tracking store at {path}: run a sweep first, or set MOEDSR_HOME or MLFLOW_TRACKING_URI"
             )
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"tracking store {path}: the folder cannot be made: {error.strerror}") from error
     elif path.is_dir():
         raise InputError(f"tracking store {path} is a folder, but must be a SQLite file")
     else:
@@ -106,8 +103,9 @@ def _check_sqlite(path: Path, *, create: bool) -> None:
             raise InputError(
                 f"tracking store {path} is not a SQLite file: move it away, or name another store"
             )
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise InputError(f"tracking store {path} cannot be written: check the permissions of {path.parent}")
+    existing = next(place for place in (path, *path.parents) if place.exists())
+    if not os.access(existing, os.W_OK) or (existing != path and not existing.is_dir()):
+        raise InputError(f"tracking store {path} cannot be written: {existing} is not a writable folder")
 
 
 def _check_server(uri: str) -> None:

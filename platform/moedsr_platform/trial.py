@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from moedsr.config import Config
@@ -40,9 +41,9 @@ class TrialSpec:
 def trainable(spec: TrialSpec) -> Callable[[dict[str, Any]], None]:
     """The Tune function of a sweep.
 
-    It holds no CPU itself: a driver with one CPU would leave none for its own workers. A trial that fails reports
-    why and ends; only the loss of its process or node is left to Tune, which then starts the function again, and
-    the job inside finds its last checkpoint by the trial's id.
+    It holds no CPU itself: a driver with one CPU would leave none for its own workers. A trial that fails
+    reports why and ends; only the loss of its process or node is left to Tune, which then starts the function
+    again, and the job inside finds its last checkpoint by the trial's id.
     """
 
     def trial(params: dict[str, Any]) -> None:
@@ -74,6 +75,7 @@ def _fit(spec: TrialSpec, params: dict[str, Any], trial_id: str) -> None:
             "store": spec.store,
             "threads": resources.cpus_per_worker,
             "device": "cuda" if on_gpu else "cpu",
+            "stop_file": str(stop_file(spec.folder, trial_id)),
             "train": spec.train,
         },
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
@@ -91,10 +93,15 @@ def _fit(spec: TrialSpec, params: dict[str, Any], trial_id: str) -> None:
             ),
             failure_config=ray.train.FailureConfig(
                 max_failures=resources.worker_restarts,
-                controller_failure_limit=1,  # unlimited by default: it would wait for ever for a lost node
+                controller_failure_limit=2,  # unlimited by default: it would wait for ever for a lost node
             ),
         ),
     ).fit()
+
+
+def stop_file(folder: str, trial_id: str) -> Path:
+    """A trial whose stop file exists ends at its next report. On storage that all nodes share, as checkpoints are."""
+    return Path(folder) / f"{trial_id}.stop"
 
 
 def reason_of(error: BaseException) -> str:

@@ -22,7 +22,8 @@ def training_worker(task: dict[str, Any]) -> None:
     """One worker of one trial.
 
     Args:
-        task: ``config`` (JSON), ``store`` (path), ``threads`` (of torch), ``device`` and ``train`` (None for ours).
+        task: ``config`` (JSON), ``store`` (path), ``threads`` (of torch), ``device``, ``stop_file`` (path) and
+            ``train`` (None for ours).
     """
     import torch
 
@@ -39,6 +40,7 @@ def training_worker(task: dict[str, Any]) -> None:
             resume_from=resume_from,
             device=task["device"],
             scratch=Path(scratch),
+            stop=Path(task["stop_file"]).exists,
         )
 
 

@@ -67,6 +67,12 @@ def test_one_entry_and_its_file_are_sources(tmp_path: Path) -> None:
     assert find_ensembles(folder) == find_ensembles(str(folder / "6okd_C.pdb")) == find_ensembles(tmp_path)
 
 
+def test_paths_hold_in_any_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry(tmp_path / "6okd_C", "6okd_C", "{id}_R{n}.xtc")
+    monkeypatch.chdir(tmp_path)
+    assert find_ensembles(".") == find_ensembles(tmp_path)
+
+
 def test_digest_follows_the_content(tmp_path: Path) -> None:
     folder = entry(tmp_path / "6okd_C", "6okd_C", "{id}_R{n}.xtc")
     (ensemble,) = find_ensembles(folder)

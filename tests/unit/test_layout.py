@@ -75,7 +75,7 @@ def test_each_unit_test_mirrors_a_module() -> None:
     names = {
         name for path in modules for name in (path.stem, path.parent.name, f"{path.parent.name}_{path.stem}")
     }
-    guards = {"layout", "imports", "cluster_yaml", "sweep_yaml"}
+    guards = {"layout", "imports", "cluster_yaml", "sweeps_yaml"}
     tests = {path.stem.removeprefix("test_") for path in tracked() if path.match("tests/unit/test_*.py")}
     assert sorted(tests - guards - names) == []
 

@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from moedsr.data.ensemble import find_ensembles
 from moedsr.data.structure import load_structure
 from moedsr.errors import InputError
+
+Writer = Callable[[list[str]], Path]
 
 # name, position: one alanine without side-chain hydrogens
 ALANINE = [("N", 0.0), ("CA", 1.4), ("C", 2.8), ("O", 4.0), ("CB", 1.9)]
@@ -40,9 +43,9 @@ def residue(number: int = 1, name: str = "ALA", *, chain: str = "A", kind: str =
 
 
 @pytest.fixture
-def written(tmp_path: Path):  # noqa: ANN201 - a function
-    def write(lines: list[str], name: str = "one.pdb") -> Path:
-        path = tmp_path / name
+def written(tmp_path: Path) -> Writer:
+    def write(lines: list[str]) -> Path:
+        path = tmp_path / "one.pdb"
         path.write_text("\n".join(lines) + "\n")
         return path
 
@@ -70,7 +73,7 @@ def test_without_hydrogens_keeps_the_links() -> None:
     assert heavy.file_atoms == whole.file_atoms
 
 
-def test_elements_come_from_names_where_the_column_is_empty_or_a_guess(written) -> None:  # noqa: ANN001
+def test_elements_come_from_names_where_the_column_is_empty_or_a_guess(written: Writer) -> None:
     names = ["N", "CA", "C", "O", "CB", "CD", "NE", "HG", "1HB", "HE2", "SD", "OXT"]
     wrong = {"CA": "CA", "CD": "CD", "NE": "NE", "HG": "HG", "HE2": "HE"}
     expected = ("N", "C", "C", "O", "C", "C", "N", "H", "H", "H", "S", "O")
@@ -80,14 +83,14 @@ def test_elements_come_from_names_where_the_column_is_empty_or_a_guess(written) 
     assert load_structure(written([text[:54] for text in residue()])).elements == ("N", "C", "C", "O", "C")
 
 
-def test_selenium_needs_its_residue(written) -> None:  # noqa: ANN001
+def test_selenium_needs_its_residue(written: Writer) -> None:
     lines = [*residue(1), *residue(2, "MSE", kind="HETATM"), line("SE", "MSE", 2, kind="HETATM", element="")]
     structure = load_structure(written(lines))
     assert structure.elements[-1] == "Se"
     assert structure.sequence == "AM"
 
 
-def test_water_ions_ligands_and_caps_are_left_out(written) -> None:  # noqa: ANN001
+def test_water_ions_ligands_and_caps_are_left_out(written: Writer) -> None:
     lines = [
         line("CH3", "ACE", 0),
         *residue(1),
@@ -104,14 +107,14 @@ def test_water_ions_ligands_and_caps_are_left_out(written) -> None:  # noqa: ANN
     assert structure.file_index.tolist() == list(range(1, 11))
 
 
-def test_first_model_alone_is_read(written) -> None:  # noqa: ANN001
+def test_first_model_alone_is_read(written: Writer) -> None:
     lines = ["MODEL        1", *residue(1), "ENDMDL", "MODEL        2", *residue(1), *residue(2), "ENDMDL"]
     structure = load_structure(written(lines))
     assert structure.file_atoms == 5
     assert structure.sequence == "A"
 
 
-def test_one_alternate_location_is_kept(written) -> None:  # noqa: ANN001
+def test_one_alternate_location_is_kept(written: Writer) -> None:
     shared = [line("N", element="N"), line("CA", x=1.4, element="C"), line("C", x=2.8, element="C")]
     lines = [
         *shared,
@@ -125,7 +128,7 @@ def test_one_alternate_location_is_kept(written) -> None:  # noqa: ANN001
     assert structure.file_index.tolist() == [0, 1, 2, 4, 5]
 
 
-def test_two_amino_acids_at_one_place_give_one(written) -> None:  # noqa: ANN001
+def test_two_amino_acids_at_one_place_give_one(written: Writer) -> None:
     def variant(name: str, alternate: str, occupancy: float) -> list[str]:
         return [
             line(atom, name, 1, x, alternate=alternate, occupancy=occupancy, element=atom[0])
@@ -137,7 +140,7 @@ def test_two_amino_acids_at_one_place_give_one(written) -> None:  # noqa: ANN001
     assert len(structure.elements) == 10
 
 
-def test_blank_chain_and_missing_columns_are_fine(written) -> None:  # noqa: ANN001
+def test_blank_chain_and_missing_columns_are_fine(written: Writer) -> None:
     structure = load_structure(written(residue(1, chain=" ") + residue(2, chain=" ")))
     assert structure.chain == ""
     assert structure.sequence == "AA"
@@ -149,7 +152,7 @@ def test_gzip_is_read(tmp_path: Path) -> None:
     assert load_structure(path).sequence == "A"
 
 
-def test_residue_without_ca_is_left_out_and_said(written, caplog: pytest.LogCaptureFixture) -> None:  # noqa: ANN001
+def test_residue_without_ca_is_left_out_and_said(written: Writer, caplog: pytest.LogCaptureFixture) -> None:
     lines = [*residue(1), line("N", number=2, element="N"), line("C", number=2, element="C"), *residue(3)]
     with caplog.at_level(logging.WARNING):
         assert load_structure(written(lines)).sequence == "AA"
@@ -157,7 +160,7 @@ def test_residue_without_ca_is_left_out_and_said(written, caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize("blank", [False, True])
-def test_several_chains_need_a_choice(written, blank: bool) -> None:  # noqa: ANN001
+def test_several_chains_need_a_choice(written: Writer, blank: bool) -> None:
     names = (" ", " ") if blank else ("A", "B")
     path = written([*residue(1, chain=names[0]), "TER", *residue(1, "GLY", chain=names[1]), "TER"])
     second = "2" if blank else "B"
@@ -188,7 +191,7 @@ def test_several_chains_need_a_choice(written, blank: bool) -> None:  # noqa: AN
         ),
     ],
 )
-def test_wrong_content_is_told_in_one_line(written, lines: list[str], message: str) -> None:  # noqa: ANN001
+def test_wrong_content_is_told_in_one_line(written: Writer, lines: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         load_structure(written(lines))
     assert "\n" not in str(caught.value)

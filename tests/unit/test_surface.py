@@ -24,7 +24,7 @@ def as_trimesh(mesh):
     return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
 
 
-def accessible_dots(centres, radii, density=200.0):
+def accessible_dots(centres, radii, density=120.0):
     """Dots on the accessible surface by brute force."""
     kept = []
     for centre, radius in zip(centres, radii + PROBE, strict=True):

@@ -108,6 +108,8 @@ class CommandTable(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
         except click.UsageError as error:
             where = error.ctx.command_path if error.ctx else "moedsr"
             raise WrongInput(f"{error.format_message()} See `{where} --help`.") from error

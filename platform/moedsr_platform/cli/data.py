@@ -15,7 +15,9 @@ def data() -> None:
 
 @data.command()
 @click.argument("source")
-@click.option("--out", "store", type=click.Path(path_type=Path, file_okay=False), required=True, help="The store.")
+@click.option(
+    "--out", "store", type=click.Path(path_type=Path, file_okay=False), required=True, help="The store."
+)
 @click.option("--settings", type=click.Path(path_type=Path, dir_okay=False), help="YAML file of settings.")
 @click.option("--frames", type=int, help="Frames kept per protein.")
 @click.option("--surface-points", type=int, help="Points on each frame's surface.")
@@ -52,7 +54,9 @@ def check(store: Path) -> None:
     checked = check_store(store)
     for name in checked.names():
         protein = checked.protein(name)
-        click.echo(f"{name}: {protein.split or 'no split'}, {len(protein.times)} frames, {len(protein.sequence)} residues")
+        click.echo(
+            f"{name}: {protein.split or 'no split'}, {len(protein.times)} frames, {len(protein.sequence)} residues"
+        )
     click.echo(f"{store}: {len(checked.names())} proteins are sound")
 
 
@@ -60,6 +64,8 @@ def _settings(file: Path | None, frames: int | None, surface_points: int | None)
     """Settings of a file (PrepareConfig's own keys) with the options put in."""
     values = {} if file is None else YamlSource(file).build(PrepareConfig).model_dump()
     values |= {
-        key: value for key, value in (("frames", frames), ("surface_points", surface_points)) if value is not None
+        key: value
+        for key, value in (("frames", frames), ("surface_points", surface_points))
+        if value is not None
     }
     return PrepareConfig(**values)

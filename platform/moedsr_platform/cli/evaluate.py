@@ -35,13 +35,13 @@ def evaluate(
     naive: the initial structure for every frame. smoothed: the same, blurred by a width fitted on training
     proteins. oracle: the best static surface, which sees the frames themselves.
     """
-    from moedsr.evaluation import evaluate as score
-
-    from moedsr.inference import SurfacePredictor
-    from moedsr_platform.evaluation_store import names_of, open_store
     from moedsr_platform.model_reference import resolve
 
     checkpoint = resolve(model)
+    from moedsr.evaluation import evaluate as score  # seconds long: only once the model is known to exist
+    from moedsr.inference import SurfacePredictor
+    from moedsr_platform.evaluation_store import names_of, open_store
+
     predictor = SurfacePredictor.load(checkpoint, device=device)
     surfaces = open_store(checkpoint, store)
     names = names_of(surfaces, split, proteins)

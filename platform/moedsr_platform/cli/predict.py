@@ -49,7 +49,7 @@ def _spread(start: float, stop: float, count: int) -> list[float]:
     return [round(start + (stop - start) * index / (count - 1), 9) for index in range(count)]
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command()
 @click.argument("model")
 @click.argument("pdb", type=click.Path(path_type=Path))
 @click.option(
@@ -72,16 +72,18 @@ def predict(
     \b
     moedsr predict models:/moe-dsr@champion FILE.pdb --times -1:1:5 --out surfaces
     """
-    from moedsr.inference import SurfacePredictor
-    from moedsr_platform.model_reference import resolve
-    from moedsr_platform.terminal import progress, show
-
     instants = parse_times(times)
     if not pdb.is_file():
         raise InputError(f"{pdb}: no such file")
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file, but must be a folder")
-    predictor = SurfacePredictor.load(resolve(model), device=device)
+    from moedsr_platform.model_reference import resolve
+    from moedsr_platform.terminal import progress, show
+
+    checkpoint = resolve(model)
+    from moedsr.inference import SurfacePredictor  # seconds long: only once the input is known to be sound
+
+    predictor = SurfacePredictor.load(checkpoint, device=device)
     surfaces: list[PredictedSurface] = []
     with progress(pdb.name, len(instants)) as advance:
         for surface in predictor.predict(pdb, instants, chain=chain, resolution=resolution):

@@ -1,0 +1,95 @@
+"""Small random proteins and batches, in float64, that need no files; used by fixtures and by spawned processes."""
+
+import torch
+
+from moedsr.batch import ProteinBatch, TrainingBatch
+from moedsr.config import Config, DataConfig, ExpertConfig, GateConfig, RouterConfig
+
+
+def small_config() -> Config:
+    """A configuration whose model computes in milliseconds."""
+    return Config(
+        data=DataConfig(source="mini-atlas"),
+        router=RouterConfig(
+            cloud_points=64, point_features=8, residue_features=8, protein_features=8, layers=2, hidden_channels=8
+        ),
+        gate=GateConfig(top_k=2),
+        expert=ExpertConfig(count=4, hidden_layers=4, hidden_size=32, harmonic_channels=9, latent_size=8),
+    )
+
+
+def make_proteins(sizes: tuple[int, ...] = (60, 40), seed: int = 0) -> ProteinBatch:
+    """Bumpy clouds of so many points each, with residues below them."""
+    random = torch.Generator().manual_seed(seed)
+    normals = torch.nn.functional.normalize(
+        torch.randn(sum(sizes), 3, generator=random, dtype=torch.float64), dim=-1
+    )
+    radius = 10 + 2 * torch.rand(len(normals), 1, generator=random, dtype=torch.float64)
+    residues = [max(size // 5, 1) for size in sizes]
+    return ProteinBatch(
+        points=normals * radius,
+        normals=normals,
+        point_protein=torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)),
+        residue_positions=5 * torch.randn(sum(residues), 3, generator=random, dtype=torch.float64),
+        residue_types=torch.randint(21, (sum(residues),), generator=random),
+        residue_protein=torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(residues)),
+        scale=torch.full((len(sizes),), 15.0, dtype=torch.float64),
+        code_index=torch.arange(len(sizes)),
+    )
+
+
+def make_batch(
+    sizes: tuple[int, ...] = (60, 40), *, experts: int = 4, frames: int = 2, seed: int = 0
+) -> TrainingBatch:
+    """A training batch over ``make_proteins`` with random query points."""
+    random = torch.Generator().manual_seed(seed)
+    count = len(sizes)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=random, dtype=torch.float64)
+
+    return TrainingBatch(
+        proteins=make_proteins(sizes, seed),
+        time=torch.rand(count, frames, generator=random, dtype=torch.float64) * 2 - 1,
+        surface_points=normal(count, frames, 7, 3) * 0.4,
+        surface_normals=torch.nn.functional.normalize(normal(count, frames, 7, 3), dim=-1),
+        off_surface_points=normal(count, frames, 5, 3) * 0.5,
+        gate_noise=normal(count, experts),
+        keep_code=torch.ones(count, dtype=torch.float64),
+    )
+
+
+def select(proteins: ProteinBatch, wanted: list[int]) -> ProteinBatch:
+    """Some of the proteins as a batch of their own."""
+
+    def rows(owner: torch.Tensor) -> torch.Tensor:
+        return torch.cat([(owner == protein).nonzero()[:, 0] for protein in wanted])
+
+    points, residues = rows(proteins.point_protein), rows(proteins.residue_protein)
+    return ProteinBatch(
+        points=proteins.points[points],
+        normals=proteins.normals[points],
+        point_protein=proteins.point_protein[points] - wanted[0],
+        residue_positions=proteins.residue_positions[residues],
+        residue_types=proteins.residue_types[residues],
+        residue_protein=proteins.residue_protein[residues] - wanted[0],
+        scale=proteins.scale[wanted],
+        code_index=proteins.code_index[wanted],
+    )
+
+
+def select_batch(batch: TrainingBatch, wanted: list[int]) -> TrainingBatch:
+    """Some proteins of a training batch, adjacent ones."""
+    values = {
+        name: getattr(batch, name)[wanted] for name in batch.__dataclass_fields__ if name != "proteins"
+    }
+    return TrainingBatch(proteins=select(batch.proteins, wanted), **values)
+
+
+def rotated(proteins: ProteinBatch, rotation: torch.Tensor, shift: torch.Tensor) -> ProteinBatch:
+    """The same proteins turned and moved."""
+    values = {name: getattr(proteins, name) for name in proteins.__dataclass_fields__}
+    values["points"] = proteins.points @ rotation.T + shift
+    values["normals"] = proteins.normals @ rotation.T
+    values["residue_positions"] = proteins.residue_positions @ rotation.T + shift
+    return ProteinBatch(**values)

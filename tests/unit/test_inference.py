@@ -1,0 +1,85 @@
+"""From a checkpoint and a PDB file to surfaces."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from moedsr.checkpoint import Meta, save_checkpoint
+from moedsr.config import Config
+from moedsr.data.ensemble import find_ensembles
+from moedsr.errors import InputError
+from moedsr.inference import SurfacePredictor
+from moedsr.models.moedsr import MoEDSR
+
+
+@pytest.fixture
+def predictor(tiny_run: Config, tmp_path: Path) -> SurfacePredictor:
+    torch.manual_seed(0)
+    meta = Meta(step=0, metrics={}, proteins=["a", "b"], store_fingerprint="f", git_commit=None)
+    folder = save_checkpoint(
+        tmp_path / "checkpoint",
+        config=tiny_run,
+        weights=MoEDSR(tiny_run, 2).state_dict(),
+        meta=meta,
+        training={},
+    )
+    return SurfacePredictor.load(folder, device="cpu")
+
+
+@pytest.fixture
+def pdb() -> Path:
+    return next(e.topology for e in find_ensembles("mini-atlas") if e.name == "1l2y_A")
+
+
+def test_surfaces_are_watertight_and_where_the_protein_is(
+    predictor: SurfacePredictor, pdb: Path, tmp_path: Path
+) -> None:
+    surfaces = list(predictor.predict(pdb, [-1.0, 0.0], resolution=32))
+    assert [s.time for s in surfaces] == [-1.0, 0.0]
+    lines = [line for line in pdb.read_text().splitlines() if line.startswith("ATOM") and line[12:16] == " CA "]
+    centre = np.array([[float(line[i : i + 8]) for i in (30, 38, 46)] for line in lines]).mean(0)
+    for number, surface in enumerate(surfaces):
+        path = tmp_path / f"{number}.ply"
+        surface.mesh.write_ply(path)
+        mesh = trimesh.load(path)
+        assert mesh.is_watertight
+        assert mesh.volume > 0
+        # an untrained model is roughly a sphere about the centre, in the file's own coordinates; radius 11 Å
+        assert np.linalg.norm(mesh.center_mass - centre) < 0.5 * mesh.bounding_sphere.primitive.radius
+
+
+def test_prediction_is_deterministic(predictor: SurfacePredictor, pdb: Path) -> None:
+    first, second = (next(iter(predictor.predict(pdb, [0.5], resolution=24))) for _ in range(2))
+    np.testing.assert_array_equal(first.mesh.vertices, second.mesh.vertices)
+
+
+def test_missing_file(predictor: SurfacePredictor, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.pdb"):
+        list(predictor.predict(tmp_path / "absent.pdb", [0.0]))
+
+
+def test_fitted_code_explains_p0_better_than_zero(tiny_run: Config, pdb: Path) -> None:
+    from moedsr.data.conformation import InitialConformation
+    from moedsr.data.protein_input import ProteinInput, collate
+    from moedsr.data.trajectory import load_structure
+    from moedsr.latent_fit import fit_code
+
+    evaluation = tiny_run.evaluation.model_copy(update={"fit_steps": 60, "fit_points": 200})
+    torch.manual_seed(0)
+    model = MoEDSR(tiny_run.model_copy(update={"evaluation": evaluation}), 2).eval()
+    with torch.no_grad():  # side columns start at zero, where no code changes anything
+        model.experts.first_side.weight.normal_(std=0.1)
+    initial = InitialConformation.of(load_structure(pdb), tiny_run.data.prepare, "1l2y_A")
+    proteins = collate([ProteinInput.of(initial, 64)], [-1])
+    code = fit_code(model, proteins, initial.frame)
+    points = torch.from_numpy(initial.frame.points / np.float32(initial.scale))[None, None]
+
+    def misfit(codes: torch.Tensor) -> float:
+        value, _ = model.field(points, torch.tensor([[-1.0]]), model.context(proteins, codes=codes))
+        return value.abs().mean().item()
+
+    assert misfit(code) < 0.9 * misfit(torch.zeros_like(code))
+    assert all(p.grad is None for p in model.parameters())

@@ -1,0 +1,155 @@
+"""The registry: what a version holds, how it is found again, what a wrong name is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from moedsr import checkpoint as checkpoint_module
+from moedsr.config import Config
+from moedsr.errors import InputError
+from moedsr_platform.cli import main
+from moedsr_platform.model_reference import NEEDED, resolve
+from moedsr_platform.registry import promote, register
+from moedsr_platform.tracking import Tracker
+
+
+def fake_checkpoint(folder: Path, step: int) -> Path:
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "training.pt"):
+        (folder / name).write_text(f"{name} of step {step}")
+    meta = {"step": step, "store_fingerprint": "f00d", "git_commit": "c0ffee"}
+    (folder / "meta.json").write_text(json.dumps(meta))
+    return folder
+
+
+class Store:
+    """A store with one sweep of one trial, whose checkpoint is registered as version 1."""
+
+    def __init__(self, folder: Path) -> None:
+        self.uri = f"sqlite:///{folder / 'mlflow.db'}"
+        self.checkpoint = fake_checkpoint(folder / "checkpoint", step=7)
+        with Tracker.open(self.uri) as tracker:
+            self.sweep = tracker.sweep_run("s", {}, {})
+            config = Config.model_validate_json('{"data": {"source": "mini-atlas"}}')
+            self.trial = tracker.trial_run(self.sweep, "t1", config, {})
+            self.empty_trial = tracker.trial_run(self.sweep, "t2", config, {})
+            tracker.log_checkpoint(self.trial, self.checkpoint)
+            tracker.finish_sweep(self.sweep, "table", best_run_id=self.trial)
+            assert tracker.drain()
+            self.client = tracker.client
+        self.version = register(self.checkpoint, self.trial, metrics={"val/iou": 0.5}, uri=self.uri)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("registry"))
+
+
+def test_a_version_says_where_it_comes_from(store: Store) -> None:
+    version = store.client.get_model_version("moe-dsr", "1")
+    assert version.run_id == store.trial
+    assert version.tags == {
+        "moedsr.run_id": store.trial,
+        "moedsr.step": "7",
+        "moedsr.store_fingerprint": "f00d",
+        "moedsr.git_commit": "c0ffee",
+        "metric.val/iou": "0.5",
+    }
+    assert version.aliases == ["candidate"]
+
+
+def test_a_version_holds_text_and_tensors_only(store: Store) -> None:
+    folder = Path(store.client.get_model_version_download_uri("moe-dsr", "1").removeprefix("file://"))
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {path for path in names if path.startswith("artifacts/")} == {
+        f"artifacts/checkpoint/{name}" for name in NEEDED
+    }
+    assert {"MLmodel", "pyfunc_model.py", "input_example.json", "code/moedsr/config.py"} <= names
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pt", ".pyc"))]
+    assert not [name for name in names if "mini_atlas" in name or name.startswith("code/moedsr_platform")]
+    requirements = (folder / "requirements.txt").read_text()
+    assert "torch==" in requirements
+    assert "+cpu" not in requirements
+    assert not [name for name in ("ray", "optuna", "mlflow==") if name in requirements]
+    assert "signature" in (folder / "MLmodel").read_text()
+
+
+def test_the_same_checkpoint_is_the_same_version(store: Store) -> None:
+    assert register(store.checkpoint, store.trial, metrics={"val/iou": 0.5}, uri=store.uri) == "1"
+
+
+def test_references_lead_to_the_checkpoint(store: Store) -> None:
+    text = (store.checkpoint / "model.safetensors").read_text()
+    references = [
+        "models:/moe-dsr@candidate",
+        "models:/moe-dsr/1",
+        store.trial,
+        store.sweep,
+        f"runs:/{store.trial}",
+    ]
+    for reference in [*references, str(store.checkpoint)]:
+        folder = resolve(reference, store.uri)
+        assert (folder / "model.safetensors").read_text() == text
+
+
+def test_what_resolve_needs_is_what_checkpoints_hold() -> None:
+    assert set(NEEDED) == {checkpoint_module.CONFIG, checkpoint_module.WEIGHTS, checkpoint_module.META}
+
+
+@pytest.mark.parametrize(
+    ("reference", "line"),
+    [
+        (
+            "models:/moe-dsn@candidate",
+            "no registered model 'moe-dsn' (did you mean `moe-dsr`?); registered: moe-dsr",
+        ),
+        ("models:/moe-dsr@best", "moe-dsr has no alias 'best'; versions: 1; aliases: candidate = version 1"),
+        ("models:/moe-dsr/9", "moe-dsr has no version '9'; versions: 1"),
+        ("models:/moe-dsr", "'models:/moe-dsr' names no version: versions: 1"),
+        ("moe-dsr@candidate", "no model 'moe-dsr@candidate' (did you mean `models:/moe-dsr@candidate`?)"),
+        ("0123456789abcdef" * 2, "no run '0123456789abcdef0123456789abcdef' in the tracking store"),
+        ("runs:/nonsense", "no run 'nonsense' in the tracking store"),
+        ("/", "/ is not a checkpoint directory: config.json, model.safetensors, meta.json missing"),
+    ],
+)
+def test_wrong_references_name_what_exists(store: Store, reference: str, line: str) -> None:
+    with pytest.raises(InputError) as raised:
+        resolve(reference, store.uri)
+    assert str(raised.value).startswith(line)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_run_without_a_checkpoint(store: Store) -> None:
+    with pytest.raises(InputError, match=r"\(t2: 4 experts.*\) has no checkpoint"):
+        resolve(store.empty_trial, store.uri)
+    with pytest.raises(
+        InputError, match=rf"run {store.empty_trial} has no registered model; registered: moe-dsr"
+    ):
+        promote(store.empty_trial, "champion", store.uri)
+
+
+def test_an_incomplete_checkpoint_is_not_registered(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"model\.safetensors, meta\.json missing"):
+        register(tmp_path, store.trial, metrics={}, uri=store.uri)
+
+
+def test_promote_prints_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    first = CliRunner().invoke(main, ["promote", "moe-dsr", "--alias", "champion"])
+    assert first.exit_code == 0, first.output
+    assert first.stdout.startswith("models:/moe-dsr@champion is now version 1: val/iou 0.5\n")
+    assert "moedsr predict models:/moe-dsr@champion" in first.stdout
+    newer = fake_checkpoint(tmp_path / "newer", step=9)
+    assert register(newer, store.trial, metrics={"val/iou": 0.6}, uri=store.uri) == "2"
+    assert (
+        resolve("models:/moe-dsr@champion").parent.parent
+        != resolve("models:/moe-dsr@candidate").parent.parent
+    )
+    second = CliRunner().invoke(main, ["promote", "moe-dsr"])
+    assert "is now version 2 (was version 1): val/iou 0.6" in second.stdout
+    assert promote("models:/moe-dsr/1", "champion").previous == "2"
+    assert promote(store.trial, "champion").version == "2"

@@ -1,0 +1,116 @@
+"""A wrong sweep file gets one line with file and line, the rule, and the nearest valid name."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from moedsr.errors import InputError
+from moedsr_platform.sweep_file import load_run, load_sweep
+
+GOOD = """\
+name: demo
+base:
+  data: {source: mini-atlas}
+  training: {steps: 100}
+search:
+  expert.count: {choice: [4, 8]}
+  training.learning_rate: {loguniform: [1e-4, 1e-2]}
+trials: 6
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "sweep.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_good_file_is_read_with_its_defaults(tmp_path: Path) -> None:
+    sweep = load_sweep(write(tmp_path, GOOD + "scheduler: none\nresources: {concurrent_trials: auto}\n"))
+    assert sweep.base.training.steps == 100
+    assert sweep.search["expert.count"].values == (4, 8)
+    assert (sweep.points, sweep.seeds, sweep.sampler, sweep.scheduler) == (6, 1, "tpe", None)
+    assert sweep.objective.metric == "val/iou"
+    assert sweep.resources.concurrent_trials is None
+    assert sweep.register_as is None
+
+
+def test_the_name_defaults_to_the_file(tmp_path: Path) -> None:
+    assert load_sweep(write(tmp_path, GOOD.replace("name: demo\n", ""))).name == "sweep"
+
+
+def test_a_grid_has_all_points_unless_told_otherwise(tmp_path: Path) -> None:
+    grid = GOOD.replace("{loguniform: [1e-4, 1e-2]}", "{grid: [1e-4, 1e-3, 1e-2]}") + "sampler: grid\n"
+    assert load_sweep(write(tmp_path, grid)).points == 6
+    assert load_sweep(write(tmp_path, grid.replace("trials: 6\n", ""))).points == 6
+    assert load_sweep(write(tmp_path, grid.replace("trials: 6\n", "trials: 2\n"))).points == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("trials: 6", "trails: 6", 8, r"unknown key `trails` \(did you mean `trials`\?\)"),
+        ("steps: 100", "stepz: 100", 4, r"unknown key `base.training.stepz` \(did you mean `steps`\?\)"),
+        ("steps: 100", "steps: many", 4, r'`base.training.steps` is "many", but must be a valid integer'),
+        ("trials: 6", "trials: 0", 8, r"`trials` is 0, but must be greater than or equal to 1"),
+        ("trials: 6", "sampler: tpe", 8, r"key `trials` is missing: `sampler: tpe` needs it"),
+        ("[4, 8]", "[]", 6, r"`expert.count`: choice is empty, but must hold at least one value"),
+        ("expert.count", "expert.counts", 6, r"search key `expert.counts` is not in the configuration "
+         r"\(did you mean `expert.count`\?\)"),
+        ("expert.count", "data.prepare.frames", 6, r"`data.prepare.frames` cannot be searched: all trials"),
+        ("{choice:", "{chioce:", 6, r"unknown kind `chioce` \(did you mean `choice`\?\); allowed: choice, uni"),
+        ("{choice: [4, 8]}", "[4, 8]", 6, r"`expert.count` must hold exactly one of choice, uniform"),
+        ("[1e-4, 1e-2]", "[1e-2, 1e-4]", 7, r"the first number must be below the second"),
+        ("[1e-4, 1e-2]", "[0, 1e-2]", 7, r"loguniform starts at 0, but must start above 0"),
+        ("[1e-4, 1e-2]", "[1e-4]", 7, r"loguniform must be two numbers, \[low, high\]"),
+        ("[4, 8]", "[4, eight]", 6, r'search `expert.count` is "eight", but must be a valid integer'),
+        ("expert.count: {choice: [4, 8]}", "expert.harmonic_channels: {choice: [1, 5]}", 6,
+         r"harmonic_channels is 5, but must be one of"),
+        ("expert.count: {choice: [4, 8]}", "expert.count: {choice: [1, 8]}", 6,
+         r"gate.top_k 2 can meet expert.count 1"),
+        ("expert.count: {choice", "expert.count: {grid", 6, r"grid needs `sampler: grid`"),
+        ("trials: 6", "sampler: grid", 7, r"loguniform range, but `sampler: grid` needs grid or choice"),
+        ("trials: 6", "trials: 6\nsampler: bayes", 9, r'`sampler` is "bayes", but must be'),
+        ("trials: 6", "trials: 6\nobjective: {metric: val/iuo}", 9, r'`objective.metric` is "val/iuo"'),
+        ("trials: 6", "trials: 6\nscheduler: {asha: {grace_steps: 0}}", 9, r"`scheduler.asha.grace_steps` is 0"),
+        ("trials: 6", "trials: 6\nresources: {workers: 0}", 9, r"`resources.workers` is 0"),
+        ("name: demo", "name: a b", 1, r'`name` is "a b"'),
+        ("training.learning_rate: {loguniform: [1e-4, 1e-2]}", "training.seed: {choice: [1, 2]}\nseeds: 2", 7,
+         r"`training.seed` is searched, but `seeds: 2` sets it"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_line_with_its_place(
+    tmp_path: Path, old: str, new: str, line: int, message: str
+) -> None:
+    assert old in GOOD
+    path = write(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(InputError) as caught:
+        load_sweep(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}:{line}: "), text
+    assert re.search(message, text), text
+    assert "\n" not in text
+
+
+def test_nothing_searched_needs_one_trial(tmp_path: Path) -> None:
+    text = "base: {data: {source: mini-atlas}}\ntrials: 3\n"
+    with pytest.raises(InputError, match=r":2: `trials` is 3, but nothing is searched; use seeds"):
+        load_sweep(write(tmp_path, text))
+
+
+def test_a_run_file_and_a_sweep_file_are_told_apart(tmp_path: Path) -> None:
+    run = write(tmp_path, "data: {source: mini-atlas}\ntraining: {steps: 5}\n")
+    with pytest.raises(InputError, match=r":1: this is a run file, not a sweep: use `moedsr train"):
+        load_sweep(run)
+    single = load_run(run)
+    assert (single.points, single.base.training.steps, single.search) == (1, 5, {})
+    with pytest.raises(InputError, match=r":2: this is a sweep file, not a run: use `moedsr sweep"):
+        load_run(write(tmp_path, GOOD))
+
+
+def test_a_name_from_the_command_line_is_checked(tmp_path: Path) -> None:
+    sweep = load_sweep(write(tmp_path, GOOD))
+    assert sweep.renamed("other").name == "other"
+    with pytest.raises(InputError, match="--name is 'a/b', but must be letters"):
+        sweep.renamed("a/b")

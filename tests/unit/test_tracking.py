@@ -1,0 +1,243 @@
+"""What MLflow holds after the driver wrote it; a real SQLite store each time."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from moedsr.config import Config
+from moedsr.errors import InputError
+from moedsr_platform import outbox
+from moedsr_platform.sweep_results import find_sweep, sweep_table
+from moedsr_platform.tracking import PARENT_TAG, Tracker, connect
+from moedsr_platform.tracking_store import check_store, results_folder, store_uri
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+
+
+@pytest.fixture
+def tracker(uri: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracker]:
+    monkeypatch.setattr(outbox, "GATHER_SECONDS", 0.02)
+    with Tracker.open(uri, experiment=request.node.name) as opened:
+        yield opened
+
+
+def config(**changes: object) -> Config:
+    return Config.model_validate_json(json.dumps({"data": {"source": "mini-atlas"}, **changes}))
+
+
+def checkpoint(folder: Path) -> Path:
+    """A directory that follows the contract; its weights are never read here."""
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "training.pt"):
+        (folder / name).write_text("{}")
+    (folder / "meta.json").write_text(json.dumps({"step": 3}))
+    rows = [{"name": "1crn_A", "split": "train", "gates": [0.75, 0.25], "expert": 0}]
+    (folder / "routing.json").write_text(json.dumps({"experts": 2, "step": 3, "proteins": rows}))
+    (folder / "surfaces" / "1crn_A").mkdir(parents=True)
+    (folder / "surfaces" / "overview.png").write_bytes(b"png")
+    return folder
+
+
+def files(tracker: Tracker, run_id: str, folder: str | None = None) -> set[str]:
+    found = set()
+    for item in tracker.client.list_artifacts(run_id, folder):
+        found |= files(tracker, run_id, item.path) if item.is_dir else {item.path}
+    return found
+
+
+def steps(tracker: Tracker, run_id: str, name: str) -> list[int]:
+    return [metric.step for metric in tracker.client.get_metric_history(run_id, name)]
+
+
+def test_a_sweep_and_its_trials(tracker: Tracker, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("name: s")
+    sweep = tracker.sweep_run("s", {"moedsr.sweep_id": "s-1"}, {"trials": 2}, tmp_path / "s.yaml")
+    trial = tracker.trial_run(sweep, "t1", config(), {"moedsr.sampler": "tpe"})
+    tracker.log_history(trial, [(1, {"train/loss": 2.0}), (2, {"train/loss": 1.0, "val/iou": 0.5})])
+    tracker.finish_trial(trial, "PRUNED", "stopped by ASHA at step 2")
+    tracker.finish_sweep(sweep, "| trial |\n|--|\n| t1 |", best_run_id=trial, metrics={"val/iou": 0.5})
+    assert tracker.drain()
+
+    run = tracker.client.get_run(trial)
+    assert run.data.params["expert.count"] == "4"
+    assert run.data.params["training.learning_rate"] == "0.0005"
+    assert set(run.data.params) == set(config().flat())
+    assert run.data.tags[PARENT_TAG] == sweep
+    assert run.data.tags["moedsr.state"] == "PRUNED"
+    assert run.data.tags["moedsr.reason"] == "stopped by ASHA at step 2"
+    assert (run.data.tags["moedsr.backbone"], run.data.tags["moedsr.expert_kind"]) == ("q_mpnn", "plain")
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "t1: 4 experts, l1, code 64"
+    assert steps(tracker, trial, "train/loss") == [1, 2]
+    assert files(tracker, trial) == {"config.yaml"}
+    parent = tracker.client.get_run(sweep)
+    assert "| t1 |" in parent.data.tags["mlflow.note.content"]
+    assert parent.data.tags["moedsr.best_run"] == trial
+    assert files(tracker, sweep) == {"sweep.yaml", "results.md"}
+
+
+def test_a_resumed_sweep_continues_its_runs(tracker: Tracker, uri: str) -> None:
+    sweep = tracker.sweep_run("s", {"moedsr.sweep_id": "s-2"}, {})
+    trial = tracker.trial_run(sweep, "t1", config(), {})
+    tracker.log_history(trial, [(step, {"train/loss": 1.0, "routing/load_0": 0.5}) for step in (1, 2, 3)])
+    tracker.finish_trial(trial, "FAIL", "worker died")
+    tracker.close()
+    name = tracker.client.get_experiment(tracker.experiment_id).name
+    with Tracker.open(uri, experiment=name) as again:
+        assert again.sweep_run("s", {"moedsr.sweep_id": "s-2"}, {}) == sweep
+        assert again.trial_run(sweep, "t1", config(), {}) == trial
+        assert again.client.get_run(trial).info.status == "RUNNING"
+        # the worker starts again from its checkpoint at step 2
+        again.log_history(trial, [(3, {"train/loss": 9.0}), (4, {"train/loss": 0.5, "val/iou": 0.1})])
+        assert again.drain()
+        assert steps(again, trial, "train/loss") == [1, 2, 3, 4]
+        assert steps(again, trial, "val/iou") == [4]
+        runs = again.client.search_runs([again.experiment_id])
+        assert len(runs) == 2
+
+
+def test_trials_of_other_sweeps_are_other_runs(tracker: Tracker) -> None:
+    first = tracker.sweep_run("a", {"moedsr.sweep_id": "a"}, {})
+    second = tracker.sweep_run("b", {"moedsr.sweep_id": "b"}, {})
+    assert tracker.trial_run(first, "t", config(), {}) != tracker.trial_run(second, "t", config(), {})
+
+
+def test_a_checkpoint_is_kept_though_it_is_deleted_at_once(tracker: Tracker, tmp_path: Path) -> None:
+    trial = tracker.trial_run(None, "t", config(), {})
+    tracker.log_history(trial, [(1, {"routing/load_0": 0.6, "routing/load_1": 0.4})])
+    folder = checkpoint(tmp_path / "checkpoint_000003")
+    tracker.log_checkpoint(trial, folder)
+    for file in sorted(folder.rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    assert tracker.drain()
+    assert files(tracker, trial) == {
+        "config.yaml",
+        *(f"checkpoint/{name}" for name in ("config.json", "model.safetensors", "meta.json", "routing.json")),
+        *(f"routing/{name}" for name in ("assignment.csv", "statistics.json", "experts.png", "load.png")),
+        "surfaces/overview.png",
+    }
+
+
+def test_missing_and_odd_values_are_stored(tracker: Tracker) -> None:
+    trial = tracker.trial_run(None, "t", config(), {"long": "x" * 9000})
+    tracker.log_history(trial, [(1, {"val/iou": float("nan"), "train/loss": float("inf")}), (2, {})])
+    tracker.log_history(trial, [])
+    assert tracker.drain()
+    assert steps(tracker, trial, "val/iou") == [1]
+    assert tracker.client.get_run(trial).data.params["data.store"] == ""
+
+
+def test_result_table_from_runs_alone(tracker: Tracker) -> None:
+    sweep = tracker.sweep_run("s", {"moedsr.sweep_id": "s-3"}, {})
+    for name, count, iou in (("t1", 2, 0.61), ("t2", 4, 0.72), ("t3", 4, None)):
+        trial = tracker.trial_run(sweep, name, config(expert={"count": count}), {})
+        if iou:
+            tracker.log_history(trial, [(5, {"val/iou": iou, "naive/iou": 0.65, "val/gap_closed": -0.5})])
+        tracker.finish_trial(trial, "COMPLETE" if iou else "FAIL")
+    assert tracker.drain()
+    experiment = tracker.client.get_experiment(tracker.experiment_id).name
+    table = sweep_table(tracker.client, find_sweep(tracker.client, "s", experiment))
+    assert table.columns == ("trial", "state", "count", "IoU", "naive", "gap closed")
+    assert table.rows == (
+        ("t2", "complete", "4", "0.720", "0.650", "-0.50"),
+        ("t1", "complete", "2", "0.610", "0.650", "-0.50"),
+        ("t3", "fail", "4", "-", "-", "-"),
+    )
+    assert "| t2 | complete | 4 |" in table.markdown()
+    with pytest.raises(InputError, match=r"no sweep 'q'; sweeps: s"):
+        find_sweep(tracker.client, "q", experiment)
+
+
+def test_no_sweep_yet(tracker: Tracker) -> None:
+    with pytest.raises(InputError, match="run `moedsr sweep"):
+        find_sweep(tracker.client, None, "unheard of")
+
+
+def test_many_trackers_meet_an_empty_store(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
+    failures: list[Exception] = []
+
+    def meet() -> None:
+        try:
+            connect(address)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=meet) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("form", ["http://127.0.0.1:{}", "postgresql://user@127.0.0.1:{}/mlflow"])
+def test_a_server_that_is_away_is_told_at_once(form: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(InputError, match=r"tracking server .* does not answer .*MLFLOW_TRACKING_URI"):
+        Tracker.open(form.format(closed_port()))
+    assert time.monotonic() - start < 10
+
+
+def test_a_server_that_is_no_mlflow_is_told() -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(InputError, match="refuses to work"):
+            Tracker.open(f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [
+        ("mlruns", "tracking address 'mlruns' is not sqlite:///FILE"),
+        ("file:///tmp/mlruns", "is not sqlite:///FILE"),
+        ("sqlite:///{folder}", "is a folder, but must be a SQLite file"),
+        ("sqlite:///{folder}/text", "is not a SQLite file: move it away"),
+        ("sqlite:///{folder}/text/mlflow.db", "text is not a writable folder"),
+    ],
+)
+def test_addresses_that_cannot_work(tmp_path: Path, address: str, line: str) -> None:
+    (tmp_path / "text").write_text("no database")
+    with pytest.raises(InputError) as raised:
+        check_store(address.format(folder=tmp_path))
+    assert line in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MOEDSR_HOME", str(tmp_path))
+    assert store_uri() == f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.delenv("MOEDSR_HOME")
+    monkeypatch.chdir(tmp_path)
+    assert results_folder() == tmp_path / "results"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
+    assert store_uri() == "http://tracking:5000"

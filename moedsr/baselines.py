@@ -70,9 +70,7 @@ def smoothed_distance(distance: Distance, spacing: float, width: float) -> NDArr
     return ndimage.gaussian_filter(whole.astype(np.float32), width / spacing, mode="nearest")
 
 
-def smoothed_ious(
-    distance: Distance, spacing: float, width: float, frames: Sequence[Occupancy]
-) -> NDArray[np.float64]:
+def smoothed_ious(distance: Distance, spacing: float, width: float, frames: Sequence[Occupancy]) -> NDArray[np.float64]:
     """IoU (F,) of the blurred P0 with every frame."""
     return naive_ious(smoothed_distance(distance, spacing, width) < 0, frames)
 

@@ -15,7 +15,13 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
-HARMONIC_CHANNELS: Mapping[int, tuple[int, ...]] = {1: (0,), 3: (1,), 4: (0, 1), 9: (0, 1, 2), 16: (0, 1, 2, 3)}
+HARMONIC_CHANNELS: Mapping[int, tuple[int, ...]] = {
+    1: (0,),
+    3: (1,),
+    4: (0, 1),
+    9: (0, 1, 2),
+    16: (0, 1, 2, 3),
+}
 """Degrees l behind each allowed number of channels; 3 is the plain coordinate x, the paper's ablation."""
 
 
@@ -42,9 +48,12 @@ class DataConfig(Section):
     """Which store, and which part of it."""
 
     source: str | None = Field(
-        None, description="'mini-atlas' (bundled) or a folder of ensembles; prepared into the store when it is missing"
+        None,
+        description="'mini-atlas' (bundled) or a folder of ensembles; prepared into the store when it is missing",
     )
-    store: Path | None = Field(None, description="surface store; default: a folder of the user's cache named by content")
+    store: Path | None = Field(
+        None, description="surface store; default: a folder of the user's cache named by content"
+    )
     prepare: PrepareConfig = PrepareConfig()
     proteins: tuple[str, ...] | None = Field(None, description="train on these only; default: the train split")
     replicas: tuple[Positive, ...] | None = Field(None, description="train on these replicas only; default: all")
@@ -125,7 +134,8 @@ class LossConfig(Section):
     latent_weight: Weight = Field(0.001, description="λ_Z")
     load_balance_weight: Weight = Field(0.01, description="λ_2 (the paper's table calls it α_2)")
     load_balance: Literal["switch", "paper", "cv2"] = Field(
-        "switch", description="switch: dense probabilities; paper: sparse gates, Eq. 8; cv2: squared variation"
+        "switch",
+        description="switch: dense probabilities; paper: sparse gates, Eq. 8; cv2: squared variation",
     )
     router_z_weight: Weight = Field(0.0, description="weight of the squared log-partition of the gate's logits")
 
@@ -155,7 +165,8 @@ class EvaluationConfig(Section):
 
     split: Literal["train", "val", "test"] = Field("val", description="split scored while training")
     on: Literal["later", "trained"] = Field(
-        "later", description="later: the frames after P0; trained: those trained on, P0 included (memorisation)"
+        "later",
+        description="later: the frames after P0; trained: those trained on, P0 included (memorisation)",
     )
     frames: Positive | None = Field(None, description="frames per protein, evenly spread; default: all")
     grid_stride: Positive = Field(1, description="every n-th node of the metric grid per axis")
@@ -182,9 +193,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.gate.top_k > self.expert.count:
-            raise ValueError(
-                f"gate.top_k is {self.gate.top_k}, but must be at most expert.count = {self.expert.count}"
-            )
+            raise ValueError(f"gate.top_k is {self.gate.top_k}, but must be at most expert.count = {self.expert.count}")
         return self
 
     def flat(self) -> dict[str, Any]:

@@ -69,9 +69,7 @@ class Evaluator:
         self._smoothed = smoothed
         self._width: float | None = None
 
-    def evaluate(
-        self, model: MoEDSR, codes: Mapping[str, int], *, progress: Progress = lambda *_: None
-    ) -> Evaluation:
+    def evaluate(self, model: MoEDSR, codes: Mapping[str, int], *, progress: Progress = lambda *_: None) -> Evaluation:
         """Score a model in evaluation mode; ``codes`` has the row of the code table of the proteins trained on."""
         scores: list[FrameScore] = []
         for name in self._mine:
@@ -113,9 +111,7 @@ class Evaluator:
         meshes = {i: self.surface(protein, i).mesh().moved(scale=1 / protein.scale) for i in sorted({0, *frames})}
         truth = _Truth(protein, frames, [occupancies[i] for i in frames], [meshes[i] for i in frames], [])
         for place, frame in enumerate(frames):
-            truth.baselines.append(
-                self._score("naive", protein, frame, (occupancies[0], meshes[0]), truth, place)
-            )
+            truth.baselines.append(self._score("naive", protein, frame, (occupancies[0], meshes[0]), truth, place))
         if len(every) > 1:
             levels = leave_one_out_levels([occupancies[i] for i in every])
             for frame, level in zip(every, levels, strict=True):
@@ -174,5 +170,9 @@ class Evaluator:
         )
         values: dict[str, Any] = {"iou": iou(inside, truth.occupancies[place]), **surfaces.as_dict()}
         return FrameScore(
-            protein=protein.name, frame=frame, time=float(protein.times[frame]), predictor=predictor, values=values
+            protein=protein.name,
+            frame=frame,
+            time=float(protein.times[frame]),
+            predictor=predictor,
+            values=values,
         )

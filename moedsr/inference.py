@@ -41,9 +41,7 @@ class ProteinField:
         """Signed distance (P,) at points (P, 3), both normalised about the centre of P0."""
         device = self.context.codes.device
         x = torch.from_numpy(np.asarray(points, dtype=np.float32)).to(device)
-        value, _ = self.model.field(
-            x[None, None], torch.tensor([[time]], device=device), self.context, gradient=False
-        )
+        value, _ = self.model.field(x[None, None], torch.tensor([[time]], device=device), self.context, gradient=False)
         result: NDArray[np.float32] = value[0, 0].cpu().numpy()
         return result
 

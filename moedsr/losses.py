@@ -11,9 +11,7 @@ from moedsr.distributed import global_sum, world_size
 from moedsr.models.gate import Gates
 from moedsr.models.moedsr import Prediction
 
-LOSS_NAMES = tuple(
-    f"train/{term}" for term in ("loss", "manifold", "normal", "eikonal", "latent", "load_balance")
-)
+LOSS_NAMES = tuple(f"train/{term}" for term in ("loss", "manifold", "normal", "eikonal", "latent", "load_balance"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +43,12 @@ def training_losses(prediction: Prediction, batch: TrainingBatch, config: LossCo
     latent = latent_loss(prediction.context.codes)
     balance = LOAD_BALANCE[config.load_balance](gates)
     total = config.sdf_weight * (
-        manifold
-        + config.normal_weight * normal
-        + config.eikonal_weight * eikonal
-        + config.latent_weight * latent
+        manifold + config.normal_weight * normal + config.eikonal_weight * eikonal + config.latent_weight * latent
     )
     total = total + config.load_balance_weight * balance
     if config.router_z_weight:
         total = total + config.router_z_weight * router_z_loss(gates)
-    return Losses(
-        manifold=manifold, normal=normal, eikonal=eikonal, latent=latent, load_balance=balance, total=total
-    )
+    return Losses(manifold=manifold, normal=normal, eikonal=eikonal, latent=latent, load_balance=balance, total=total)
 
 
 def manifold_loss(surface_value: Tensor) -> Tensor:

@@ -72,9 +72,7 @@ def write_overview(
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-    figure.colorbar(
-        ERROR_SCALE, ax=axes[1, :], shrink=0.85, label="distance to the true surface, Å", extend="max"
-    )
+    figure.colorbar(ERROR_SCALE, ax=axes[1, :], shrink=0.85, label="distance to the true surface, Å", extend="max")
     figure.suptitle(title, fontsize=11)
     _save(figure, path)
 
@@ -128,9 +126,7 @@ def write_load_over_time(path: Path, *, loads: Mapping[int, Sequence[tuple[int, 
         )
     if loads:
         axis.axhline(1 / len(loads), color="grey", linestyle=":", linewidth=1, label="even")
-        axis.legend(
-            fontsize=8, ncols=1 + len(loads) // 9, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False
-        )
+        axis.legend(fontsize=8, ncols=1 + len(loads) // 9, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     axis.set(xlabel="optimiser step", ylabel="share of the load", ylim=(0, 1.02), title="Load of each expert")
     axis.grid(alpha=0.25)
     _save(figure, path)

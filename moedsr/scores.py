@@ -53,9 +53,7 @@ class Evaluation:
 
     def gap_closed(self, protein: str, predictor: str = "model") -> float:
         """Share of the way from naive to oracle IoU: 0 is doing nothing, 1 is all that a static surface can know."""
-        naive, oracle, own = (
-            self.protein_mean(protein, name, "iou") for name in ("naive", "oracle", predictor)
-        )
+        naive, oracle, own = (self.protein_mean(protein, name, "iou") for name in ("naive", "oracle", predictor))
         return gap_closed(own, naive, oracle)
 
     def mean_gap_closed(self, predictor: str = "model") -> float:

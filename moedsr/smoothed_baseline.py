@@ -15,19 +15,9 @@ def smoothed_initial(
 ) -> NDArray[np.float32]:
     """P0's signed distance in Å, blurred by ``width`` Å, on every ``stride``-th node of the metric grid."""
     # blurred on the full grid, then thinned: a coarse grid cannot hold a narrow Gaussian
-    distance = distance_on_grid(initial, scale, nodes)
+    distance = initial.on_metric_grid(np.zeros(3), scale, nodes)
     blurred = smoothed_distance(distance, 2 * scale / (nodes - 1), width)
     return blurred[::stride, ::stride, ::stride]
-
-
-def distance_on_grid(initial: SolventExcludedSurface, scale: float, nodes: int) -> NDArray[np.float32]:
-    """P0's signed distance (n, n, n) in Å on the metric grid."""
-    axis = np.linspace(-1.0, 1.0, nodes) * scale
-    slabs = [
-        initial.signed_distance(np.stack(np.meshgrid([x], axis, axis, indexing="ij"), -1).reshape(-1, 3))
-        for x in axis
-    ]
-    return np.concatenate(slabs).reshape(nodes, nodes, nodes).astype(np.float32)
 
 
 def fit_width(
@@ -39,7 +29,7 @@ def fit_width(
     def cases() -> list[tuple[NDArray[np.float32], float, list[NDArray[np.bool_]]]]:
         return [
             (
-                distance_on_grid(surface, protein.scale, nodes)[coarse, coarse, coarse],
+                surface.on_metric_grid(np.zeros(3), protein.scale, nodes)[coarse, coarse, coarse],
                 stride * 2 * protein.scale / (nodes - 1),
                 [protein.occupancy(i)[coarse, coarse, coarse] for i in range(1, len(protein))],
             )

@@ -78,11 +78,7 @@ def train(
             checkpoint = _checkpoint(trainer, evaluator if validate else None, metrics, scratch, final=last)
             history.restart_clock()
         if distributed.rank() == 0:
-            report(
-                TrainingReport(
-                    step=trainer.step, metrics=metrics, history=steps, checkpoint=checkpoint, done=last
-                )
-            )
+            report(TrainingReport(step=trainer.step, metrics=metrics, history=steps, checkpoint=checkpoint, done=last))
         else:
             report(TrainingReport(step=trainer.step, done=last))
         if stopping:

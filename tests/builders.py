@@ -11,7 +11,12 @@ def small_config() -> Config:
     return Config(
         data=DataConfig(source="mini-atlas"),
         router=RouterConfig(
-            cloud_points=64, point_features=8, residue_features=8, protein_features=8, layers=2, hidden_channels=8
+            cloud_points=64,
+            point_features=8,
+            residue_features=8,
+            protein_features=8,
+            layers=2,
+            hidden_channels=8,
         ),
         gate=GateConfig(top_k=2),
         expert=ExpertConfig(count=4, hidden_layers=4, hidden_size=32, harmonic_channels=9, latent_size=8),
@@ -21,9 +26,7 @@ def small_config() -> Config:
 def make_proteins(sizes: tuple[int, ...] = (60, 40), seed: int = 0) -> ProteinBatch:
     """Bumpy clouds of so many points each, with residues below them."""
     random = torch.Generator().manual_seed(seed)
-    normals = torch.nn.functional.normalize(
-        torch.randn(sum(sizes), 3, generator=random, dtype=torch.float64), dim=-1
-    )
+    normals = torch.nn.functional.normalize(torch.randn(sum(sizes), 3, generator=random, dtype=torch.float64), dim=-1)
     radius = 10 + 2 * torch.rand(len(normals), 1, generator=random, dtype=torch.float64)
     residues = [max(size // 5, 1) for size in sizes]
     return ProteinBatch(
@@ -38,9 +41,7 @@ def make_proteins(sizes: tuple[int, ...] = (60, 40), seed: int = 0) -> ProteinBa
     )
 
 
-def make_batch(
-    sizes: tuple[int, ...] = (60, 40), *, experts: int = 4, frames: int = 2, seed: int = 0
-) -> TrainingBatch:
+def make_batch(sizes: tuple[int, ...] = (60, 40), *, experts: int = 4, frames: int = 2, seed: int = 0) -> TrainingBatch:
     """A training batch over ``make_proteins`` with random query points."""
     random = torch.Generator().manual_seed(seed)
     count = len(sizes)
@@ -80,9 +81,7 @@ def select(proteins: ProteinBatch, wanted: list[int]) -> ProteinBatch:
 
 def select_batch(batch: TrainingBatch, wanted: list[int]) -> TrainingBatch:
     """Some proteins of a training batch, adjacent ones."""
-    values = {
-        name: getattr(batch, name)[wanted] for name in batch.__dataclass_fields__ if name != "proteins"
-    }
+    values = {name: getattr(batch, name)[wanted] for name in batch.__dataclass_fields__ if name != "proteins"}
     return TrainingBatch(proteins=select(batch.proteins, wanted), **values)
 
 

@@ -21,9 +21,7 @@ from moedsr.errors import InputError
 def training_frames(protein: StoredProtein, config: Config) -> list[int]:
     """Indices of the frames to train on: P0 first, then those of the wanted replicas, evenly spread."""
     wanted = config.data.replicas
-    available = [
-        i for i in range(1, len(protein.times)) if wanted is None or int(protein.replicas[i]) in wanted
-    ]
+    available = [i for i in range(1, len(protein.times)) if wanted is None or int(protein.replicas[i]) in wanted]
     return [0, *spread(available, config.data.frames)]
 
 
@@ -86,9 +84,7 @@ class BatchSampler:
     def _protein_at(self, position: int) -> int:
         """Protein at a position of the endless stream of shuffled epochs."""
         epoch, place = divmod(position, len(self._proteins))
-        order = np.random.default_rng([self.config.training.seed, epoch, 1 << 20]).permutation(
-            len(self._proteins)
-        )
+        order = np.random.default_rng([self.config.training.seed, epoch, 1 << 20]).permutation(len(self._proteins))
         return int(order[place])
 
     def _sample(self, index: int, random: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
@@ -100,7 +96,13 @@ class BatchSampler:
             replace=training.frames_per_protein > len(self._frames[index]),
         )
         parts = [
-            draw(protein.frame(int(frame)), protein.scale, training.surface_points, training.global_fraction, random)
+            draw(
+                protein.frame(int(frame)),
+                protein.scale,
+                training.surface_points,
+                training.global_fraction,
+                random,
+            )
             for frame in frames
         ]
         surface, normals, off_surface = (np.stack(column) for column in zip(*parts, strict=True))

@@ -24,9 +24,7 @@ SCALE_MARGIN = 1.25
 """Unit of the model over the radius of P0's surface: room for later frames, unseen (METHOD D17)."""
 
 _NEIGHBOUR = 50
-_NEIGHBOUR_DENSITY = (
-    1.5  # vertices per Å² of the meshes for which the paper's 50th neighbour is meant (METHOD A1)
-)
+_NEIGHBOUR_DENSITY = 1.5  # vertices per Å² of the meshes for which the paper's 50th neighbour is meant (METHOD A1)
 _SIGMA_RANGE = (0.5, 6.0)  # Å
 
 

@@ -57,9 +57,7 @@ def encode_occupancy(occupancy: NDArray[np.bool_]) -> NDArray[np.uint16]:
     """
     flat = occupancy.reshape(-1)
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    bounds = np.concatenate([[0], [0] if flat.size and flat[0] else [], changes, [flat.size]]).astype(
-        np.int64
-    )
+    bounds = np.concatenate([[0], [0] if flat.size and flat[0] else [], changes, [flat.size]]).astype(np.int64)
     lengths = np.diff(bounds)
     pieces = np.maximum(1, -(-lengths // _LONGEST_RUN))
     runs = np.zeros(int((2 * pieces - 1).sum()), dtype=np.uint16)

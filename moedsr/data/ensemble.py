@@ -54,9 +54,7 @@ def find_ensembles(source: str | Path) -> list[Ensemble]:
     if folder.is_file():
         topologies = [folder]
         if folder.suffix != ".pdb":
-            raise InputError(
-                f"{folder}: is no PDB file; give a folder of entries, one entry or its .pdb file"
-            )
+            raise InputError(f"{folder}: is no PDB file; give a folder of entries, one entry or its .pdb file")
     elif folder.is_dir():
         topologies = _entry_topologies(folder)
     else:
@@ -64,9 +62,7 @@ def find_ensembles(source: str | Path) -> list[Ensemble]:
         raise InputError(
             f"{source}: no such folder{hint}; give `{MINI_ATLAS}` or a folder of entries {{id}}/{{id}}.pdb"
         )
-    splits = (
-        read_splits(folder / "splits.json", [path.stem for path in topologies]) if folder.is_dir() else {}
-    )
+    splits = read_splits(folder / "splits.json", [path.stem for path in topologies]) if folder.is_dir() else {}
     return [Ensemble(path.stem, path, _replicas(path), splits.get(path.stem)) for path in topologies]
 
 
@@ -92,9 +88,7 @@ def read_splits(path: Path, names: list[str]) -> Mapping[str, str]:
         if name not in names:
             raise InputError(f"{path}: {split} names the unknown protein `{name}`{did_you_mean(name, names)}")
         if name in found:
-            raise InputError(
-                f"{path}: `{name}` stands in {found[name]} and in {split}, but must stand in one split"
-            )
+            raise InputError(f"{path}: `{name}` stands in {found[name]} and in {split}, but must stand in one split")
         found[name] = split
     return found
 
@@ -107,11 +101,7 @@ def _entry_topologies(folder: Path) -> list[Path]:
     # unpacked archives sometimes keep their own top folder
     candidates = [
         next(
-            (
-                path
-                for path in (child / f"{child.name}.pdb", child / child.name / f"{child.name}.pdb")
-                if path.exists()
-            ),
+            (path for path in (child / f"{child.name}.pdb", child / child.name / f"{child.name}.pdb") if path.exists()),
             None,
         )
         for child in children
@@ -126,15 +116,12 @@ def _replicas(topology: Path) -> tuple[Path, ...]:
     name = re.escape(topology.stem)
     for pattern in (rf"{name}_prod_R(\d+)_fit\.xtc", rf"{name}_R(\d+)\.xtc"):
         found = {
-            int(match[1]): path
-            for path in topology.parent.iterdir()
-            if (match := re.fullmatch(pattern, path.name))
+            int(match[1]): path for path in topology.parent.iterdir() if (match := re.fullmatch(pattern, path.name))
         }
         if found:
             if missing := sorted(set(range(1, max(found) + 1)) - set(found)):
                 raise InputError(f"{topology.parent}: replica R{missing[0]} of {topology.stem} is missing")
             return tuple(found[number] for number in sorted(found))
     raise InputError(
-        f"{topology}: no trajectory beside it; "
-        f"expected {topology.stem}_R1.xtc or {topology.stem}_prod_R1_fit.xtc"
+        f"{topology}: no trajectory beside it; expected {topology.stem}_R1.xtc or {topology.stem}_prod_R1_fit.xtc"
     )

@@ -76,9 +76,7 @@ class SurfaceStore:
             InputError: an unknown split.
         """
         if split is not None and split not in SPLITS:
-            raise InputError(
-                f"unknown split `{split}`{did_you_mean(split, SPLITS)}; allowed: {', '.join(SPLITS)}"
-            )
+            raise InputError(f"unknown split `{split}`{did_you_mean(split, SPLITS)}; allowed: {', '.join(SPLITS)}")
         return sorted(name for name, entry in self.entries.items() if split in (None, entry.split))
 
     def protein(self, name: str) -> StoredProtein:
@@ -119,8 +117,6 @@ def check_store(path: str | Path) -> SurfaceStore:
     for entry in store.entries.values():
         file = protein_path(store.path, entry.name)
         if checksum(file) != entry.checksum:
-            raise InputError(
-                f"{file}: was altered, its checksum differs from {TABLE}; prepare this protein again"
-            )
+            raise InputError(f"{file}: was altered, its checksum differs from {TABLE}; prepare this protein again")
         store.protein(entry.name).verify(store.settings)
     return store

@@ -116,21 +116,15 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     file = path / MANIFEST
     if not file.exists():
-        state = (
-            "no such folder" if not path.is_dir() else f"holds no {MANIFEST}, so no finished store lies there"
-        )
+        state = "no such folder" if not path.is_dir() else f"holds no {MANIFEST}, so no finished store lies there"
         raise InputError(f"{path}: {state}; make one with `moedsr data prepare`")
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         version = manifest["format_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{file}: is no manifest of a surface store ({error}); prepare the store again"
-        ) from error
+        raise InputError(f"{file}: is no manifest of a surface store ({error}); prepare the store again") from error
     if version != FORMAT_VERSION:
-        raise InputError(
-            f"{path}: has store format {version}, but must have {FORMAT_VERSION}; prepare it again"
-        )
+        raise InputError(f"{path}: has store format {version}, but must have {FORMAT_VERSION}; prepare it again")
     return dict(manifest)
 
 
@@ -156,9 +150,7 @@ def read_table(path: Path) -> list[ProteinEntry]:
     try:
         rows = pq.read_table(file, schema=_SCHEMA).to_pylist()
     except (OSError, pa.ArrowException) as error:
-        raise InputError(
-            f"{file}: cannot be read ({str(error).splitlines()[0]}); prepare the store again"
-        ) from error
+        raise InputError(f"{file}: cannot be read ({str(error).splitlines()[0]}); prepare the store again") from error
     return [ProteinEntry(**{**row, "centre": tuple(row["centre"])}) for row in rows]
 
 

@@ -72,9 +72,7 @@ def read_frames(
                 yield TrajectoryFrame(replica, frame.time, positions @ rotation.T + translation)
 
 
-def make_whole(
-    positions: NDArray[np.float64], structure: Structure, box: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def make_whole(positions: NDArray[np.float64], structure: Structure, box: NDArray[np.float64]) -> NDArray[np.float64]:
     """A molecule broken over a periodic box, put together again.
 
     Each Cα moves to the image nearest to the Cα before it, each atom to the image nearest to its Cα. Unlike a

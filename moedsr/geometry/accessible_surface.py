@@ -77,16 +77,12 @@ class AccessibleSurface:
         self._grid, self._owners = field.grid, field.owners
         largest = float(radii.max())
         # |x - c|² - R² as a squared distance in four dimensions: one query finds the sphere deepest around x
-        self._power_tree = KDTree(
-            np.column_stack([centres, np.sqrt(largest**2 - radii**2)]), balanced_tree=False
-        )
+        self._power_tree = KDTree(np.column_stack([centres, np.sqrt(largest**2 - radii**2)]), balanced_tree=False)
         self._power_bound = float(np.sqrt(largest**2 - _TOLERANCE))
 
         pairs, middles = _owner_changes(field)
         arcs = self._circle_feet(middles, pairs)
-        close = (
-            np.linalg.norm(arcs - middles, axis=1) < 2.0 * field.grid.spacing
-        )  # false for NaN: no such circle
+        close = np.linalg.norm(arcs - middles, axis=1) < 2.0 * field.grid.spacing  # false for NaN: no such circle
         arcs, pairs = arcs[close], pairs[close]
         blockers = self._blockers(arcs)
         free = blockers == _NONE

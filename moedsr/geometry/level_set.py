@@ -100,15 +100,11 @@ def zero_surface(values: NDArray[np.floating], *, origin: NDArray[np.float64], s
 
 def _crossing_scale(values: NDArray[np.float32], inside: NDArray[np.bool_]) -> np.float32:
     """Largest step of the values over a grid edge that crosses the surface."""
-    steps = [
-        np.abs(np.diff(values, axis=axis))[np.diff(inside, axis=axis)].max(initial=0.0) for axis in range(3)
-    ]
+    steps = [np.abs(np.diff(values, axis=axis))[np.diff(inside, axis=axis)].max(initial=0.0) for axis in range(3)]
     return np.float32(max(steps) or np.abs(values).max() or 1.0)
 
 
-def _refine(
-    field: Field, axis: NDArray[np.float64], lipschitz: float, chunk: int
-) -> tuple[NDArray[np.float32], int]:
+def _refine(field: Field, axis: NDArray[np.float64], lipschitz: float, chunk: int) -> tuple[NDArray[np.float32], int]:
     """Values (n, n, n) on the nodes of `axis` (n,), exact where a zero can be near; and the evaluations."""
     strides = (4, 2, 1) if np.isfinite(lipschitz) and len(axis) > 8 else (1,)
     nodes = _every(len(axis), strides[0])
@@ -152,9 +148,7 @@ def _evaluate(
     return len(index)
 
 
-def _active_blocks(
-    values: NDArray[np.float32], edges: NDArray[np.float64], lipschitz: float
-) -> NDArray[np.bool_]:
+def _active_blocks(values: NDArray[np.float32], edges: NDArray[np.float64], lipschitz: float) -> NDArray[np.bool_]:
     """Blocks (m, m, m) between nodes (m + 1, ...) where a field of at most this slope can change its sign.
 
     Every point of a block is within half its diagonal of a corner, and within the whole diagonal of each.
@@ -162,14 +156,10 @@ def _active_blocks(
     squares = edges**2
     diagonal = np.sqrt(squares[:, None, None] + squares[:, None] + squares)
     count = len(edges)
-    corners = [
-        values[x : x + count, y : y + count, z : z + count] for x in (0, 1) for y in (0, 1) for z in (0, 1)
-    ]
+    corners = [values[x : x + count, y : y + count, z : z + count] for x in (0, 1) for y in (0, 1) for z in (0, 1)]
     sizes = [np.abs(corner) for corner in corners]
     negative = sum((corner < 0).astype(np.int8) for corner in corners)
-    safe = (np.minimum.reduce(sizes) > 0.5 * lipschitz * diagonal) | (
-        np.maximum.reduce(sizes) > lipschitz * diagonal
-    )
+    safe = (np.minimum.reduce(sizes) > 0.5 * lipschitz * diagonal) | (np.maximum.reduce(sizes) > lipschitz * diagonal)
     return ~(safe & ((negative == 0) | (negative == 8)))
 
 

@@ -66,9 +66,7 @@ class SolventExcludedSurface:
             local = (np.linspace(-1.0, 1.0, nodes) * scale + offset[axis]) / self.grid.spacing
             local = local.clip(0.0, count - 1.0)
             lower = np.minimum(local.astype(int), count - 2)
-            weight = (
-                (local - lower).astype(np.float32).reshape([-1 if axis == other else 1 for other in range(3)])
-            )
+            weight = (local - lower).astype(np.float32).reshape([-1 if axis == other else 1 for other in range(3)])
             below = values.take(lower, axis=axis)
             values = below + weight * (values.take(lower + 1, axis=axis) - below)
         return values
@@ -110,16 +108,13 @@ def solvent_excluded_surface(
     return SolventExcludedSurface(field.grid, values, probe_radius, accessible)
 
 
-def _signed_distance(
-    field: AccessibleField, accessible: AccessibleSurface, probe_radius: float
-) -> NDArray[np.float32]:
+def _signed_distance(field: AccessibleField, accessible: AccessibleSurface, probe_radius: float) -> NDArray[np.float32]:
     spacing = field.grid.spacing
     inside = field.values < 0
     nearest = ndimage.distance_transform_edt(inside, return_distances=False, return_indices=True)
     nodes = np.flatnonzero(inside)
     steps = [
-        nearest[axis].reshape(-1)[nodes] - along
-        for axis, along in enumerate(np.unravel_index(nodes, inside.shape))
+        nearest[axis].reshape(-1)[nodes] - along for axis, along in enumerate(np.unravel_index(nodes, inside.shape))
     ]
     depth = spacing * np.sqrt(sum(step**2 for step in steps))
     values = probe_radius + field.values

@@ -49,9 +49,7 @@ class EquivariantMLP(nn.Module):
         scalars = o3.Irreps([(mul, irrep) for mul, irrep in self.irreps_out if irrep.l == 0])
         gated = o3.Irreps([(mul, irrep) for mul, irrep in self.irreps_out if irrep.l > 0])
         gates = o3.Irreps([(gated.num_irreps, "0e")]) if gated.dim else o3.Irreps("")
-        self.gate = e3nn_nn.Gate(
-            scalars, [nn.functional.silu], gates, [torch.sigmoid] if gated.dim else [], gated
-        )
+        self.gate = e3nn_nn.Gate(scalars, [nn.functional.silu], gates, [torch.sigmoid] if gated.dim else [], gated)
         self.inner = o3.Linear(self.irreps_in, self.gate.irreps_in, biases=True)
         self.outer = o3.Linear(self.gate.irreps_out, self.irreps_out, biases=True)
 
@@ -64,6 +62,4 @@ class EquivariantMLP(nn.Module):
 def split_irreps(features: Tensor, irreps: o3.Irreps) -> list[Tensor]:
     """Blocks (N, multiplicity, 2l+1), one per irrep, of features (N, irreps.dim)."""
     blocks = features.split([mul * irrep.dim for mul, irrep in irreps], dim=-1)
-    return [
-        block.unflatten(-1, (mul, irrep.dim)) for (mul, irrep), block in zip(irreps, blocks, strict=True)
-    ]
+    return [block.unflatten(-1, (mul, irrep.dim)) for (mul, irrep), block in zip(irreps, blocks, strict=True)]

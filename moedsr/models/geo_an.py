@@ -23,7 +23,10 @@ class GeoAN(nn.Module):
         width = config.point_features
         self.embedding = nn.Embedding(RESIDUE_TYPE_COUNT, config.residue_features)
         self.message = nn.Sequential(
-            nn.Linear(config.residue_features + 2, width), nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, width)
+            nn.Linear(config.residue_features + 2, width),
+            nn.LayerNorm(width),
+            nn.SiLU(),
+            nn.Linear(width, width),
         )
         self.update = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
 

@@ -17,9 +17,7 @@ class Router(nn.Module):
         super().__init__()
         self.point_features = GeoAN(config.router)
         self.encoder = choose(ENCODERS, config.router.backbone, "router.backbone")(config.router)
-        self.gate = NoisyTopKGate(
-            config.gate, features=config.router.protein_features, experts=config.expert.count
-        )
+        self.gate = NoisyTopKGate(config.gate, features=config.router.protein_features, experts=config.expert.count)
 
     def forward(self, proteins: ProteinBatch, noise: Tensor | None = None) -> tuple[Encoding, Gates]:
         """Encode and route; ``noise`` (B, N_E) standard normal while training."""

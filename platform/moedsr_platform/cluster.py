@@ -122,7 +122,8 @@ def concurrency(resources: Resources, nodes: list[Node]) -> int:
 def needs(resources: Resources) -> str:
     """The resources of one trial in words."""
     return (
-        f"{resources.workers} worker{'s' if resources.workers > 1 else ''} with {resources.cpus_per_worker} CPU"
+        f"{resources.workers} worker{'s' if resources.workers > 1 else ''}"
+        f" with {resources.cpus_per_worker} CPU"
         f" and {resources.gpus_per_worker:g} GPU each"
     )
 

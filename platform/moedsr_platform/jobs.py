@@ -127,7 +127,8 @@ def _client(address: str) -> "JobSubmissionClient":
         ) from None
     except (ImportError, ModuleNotFoundError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"jobs cannot be sent to {address}: {str(error).splitlines()[0]}; they need: pip install 'moedsr[jobs]'"
+            f"jobs cannot be sent to {address}: {str(error).splitlines()[0]}; "
+            "they need: pip install 'moedsr[jobs]'"
         ) from None
 
 

@@ -83,7 +83,8 @@ class LineDisplay:
             self.say(f"{where}: {state}{reason}; {self._clock.line()}")
         else:
             self.say(
-                f"{where}: step {step}, {_value(self._board, row)}; {best_line(self._board)}; {self._clock.line()}"
+                f"{where}: step {step}, {_value(self._board, row)}; {best_line(self._board)}; "
+                f"{self._clock.line()}"
             )
 
     def say(self, line: str) -> None:

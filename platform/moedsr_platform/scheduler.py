@@ -1,8 +1,8 @@
 """Early stopping: ASHA decides, and the trial ends by itself at its next report.
 
-Tune's own way to stop a trial is to kill its driver. The workers of the job inside hold a placement group that
-outlives it (only a cluster with a dashboard cleans it up), so the next trial would wait for ever. A stop file asks
-the workers instead; they save a checkpoint and end in order.
+Tune's own way to stop a trial is to kill its driver. The workers of the job inside hold a placement group
+that outlives it (only a cluster with a dashboard cleans it up), so the next trial would wait for ever. A stop
+file asks the workers instead; they save a checkpoint and end in order.
 """
 
 from pathlib import Path

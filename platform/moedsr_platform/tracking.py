@@ -102,7 +102,13 @@ class Tracker:
         experiment_id = (
             found.experiment_id
             if found
-            else client.create_experiment(experiment, artifact_location=folder.as_uri() if folder else None)
+            else client.create_experiment(
+                experiment,
+                artifact_location=folder.as_uri() if folder else None,
+                tags={
+                    "mlflow.experimentKind": "custom_model_development"
+                },  # the UI opens on runs, not on traces
+            )
         )
         return cls(client, address, experiment_id)
 

@@ -100,7 +100,7 @@ def _fit(spec: TrialSpec, params: dict[str, Any], trial_id: str) -> None:
 
 
 def stop_file(folder: str, trial_id: str) -> Path:
-    """A trial whose stop file exists ends at its next report. On storage that all nodes share, as checkpoints are."""
+    """A trial whose stop file exists ends at its next report. On shared storage, as checkpoints are."""
     return Path(folder) / f"{trial_id}.stop"
 
 

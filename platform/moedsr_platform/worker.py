@@ -22,8 +22,8 @@ def training_worker(task: dict[str, Any]) -> None:
     """One worker of one trial.
 
     Args:
-        task: ``config`` (JSON), ``store`` (path), ``threads`` (of torch), ``device``, ``stop_file`` (path) and
-            ``train`` (None for ours).
+        task: ``config`` (JSON), ``store`` (path), ``threads`` (of torch), ``device``, ``stop_file`` (path)
+            and ``train`` (None for ours).
     """
     import torch
 

@@ -1,6 +1,6 @@
 """One data-parallel process: gradients of the training loss on this rank's share of a fixed batch, saved to a file.
 
-Usage: gradients_of_a_batch.py BALANCE FILE, with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set.
+Usage: gradients_of_a_batch.py FILE, with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set.
 """
 
 import os
@@ -11,7 +11,7 @@ from builders import make_batch, select_batch, small_config
 from torch.nn.parallel import DistributedDataParallel
 
 from moedsr.config import LossConfig
-from moedsr.losses import training_losses
+from moedsr.losses import LOAD_BALANCE, training_losses
 from moedsr.models.moedsr import MoEDSR
 
 rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -22,9 +22,12 @@ batch = make_batch((40, 30, 50, 20))
 share = 4 // world
 own = select_batch(batch, list(range(rank * share, (rank + 1) * share)))
 parallel = DistributedDataParallel(model, forward_sync_buffers=False)
-prediction = parallel(own)
-losses = training_losses(prediction, own, LossConfig(load_balance=sys.argv[1], load_balance_weight=1.0))
-losses.total.backward()
-gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
-torch.save({"loss": losses.total.detach(), "gradients": gradients}, sys.argv[2])
+results = {}
+for balance in LOAD_BALANCE:
+    model.zero_grad(set_to_none=True)
+    losses = training_losses(parallel(own), own, LossConfig(load_balance=balance, load_balance_weight=1.0))
+    losses.total.backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    results[balance] = {"loss": losses.total.detach(), "gradients": gradients}
+torch.save(results, sys.argv[1])
 torch.distributed.destroy_process_group()

@@ -12,7 +12,7 @@ SPACING = 0.5
 @pytest.fixture(scope="module")
 def spheres():
     rng = np.random.default_rng(0)
-    return rng.normal(0, 3.0, (30, 3)), rng.uniform(2.5, 3.3, 30)
+    return rng.normal(0, 3.0, (16, 3)), rng.uniform(2.5, 3.3, 16)
 
 
 def signed(points, centres, radii):
@@ -42,13 +42,13 @@ def test_feet_are_on_the_surface_and_nearest(spheres):
     centres, radii = spheres
     surface = AccessibleSurface(centres, radii, accessible_field(centres, radii, SPACING))
     rng = np.random.default_rng(1)
-    points = rng.normal(0, 4.0, (20_000, 3))
+    points = rng.normal(0, 4.0, (6_000, 3))
     depth = -signed(points, centres, radii)
     points = points[(depth > 0.1) & (depth < 2.5)]
     feet = surface.feet(points)
     np.testing.assert_allclose(signed(feet, centres, radii), 0.0, atol=2e-5)
 
-    directions = rng.normal(size=(30, 20_000, 3))
+    directions = rng.normal(size=(16, 20_000, 3))
     directions /= np.linalg.norm(directions, axis=2, keepdims=True)
     dots = (centres[:, None] + radii[:, None, None] * directions).reshape(-1, 3)
     nearest, _ = KDTree(dots[signed(dots, centres, radii) > -1e-9]).query(points)

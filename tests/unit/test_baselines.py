@@ -133,9 +133,7 @@ def test_gap_closed():
     assert math.isnan(gap_closed(0.7, 0.7, 0.7))
 
 
-@pytest.mark.parametrize(
-    "baseline", [oracle_ious, lambda frames: random_frame_ious(frames, np.random.default_rng())]
-)
+@pytest.mark.parametrize("baseline", [oracle_ious, lambda frames: random_frame_ious(frames, np.random.default_rng())])
 def test_a_single_frame_has_no_others(baseline):
     with pytest.raises(InputError, match="1 frames given"):
         baseline([ball(0.5) < 0])

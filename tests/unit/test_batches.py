@@ -19,7 +19,14 @@ def test_workers_share_the_batch_of_one(tiny_run: Config, tiny_store: SurfaceSto
     sampler = BatchSampler(tiny_store, tiny_run, tiny_store.names("train"))
     whole = sampler.batch(5)
     parts = [sampler.batch(5, rank=rank, workers=2) for rank in range(2)]
-    for name in ("time", "surface_points", "surface_normals", "off_surface_points", "gate_noise", "keep_code"):
+    for name in (
+        "time",
+        "surface_points",
+        "surface_normals",
+        "off_surface_points",
+        "gate_noise",
+        "keep_code",
+    ):
         torch.testing.assert_close(torch.cat([getattr(p, name) for p in parts]), getattr(whole, name), atol=0, rtol=0)
     assert torch.equal(torch.cat([p.proteins.code_index for p in parts]), whole.proteins.code_index)
 

@@ -20,9 +20,7 @@ def load(path: Path) -> list[dict[str, Any]]:
 
 
 def pinned(name: str) -> str:
-    found = re.search(
-        rf"^{name}==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE
-    )
+    found = re.search(rf"^{name}==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
     assert found, name
     return found[1]
 
@@ -41,9 +39,7 @@ def test_parses_to_mappings(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RAY_CLUSTERS, ids=lambda path: path.name)
 def test_ray_accepts_the_cluster(path: Path) -> None:
-    schema = json.loads(
-        resources.files("ray").joinpath("autoscaler/ray-schema.json").read_text(encoding="utf-8")
-    )
+    schema = json.loads(resources.files("ray").joinpath("autoscaler/ray-schema.json").read_text(encoding="utf-8"))
     (cluster,) = load(path)
     jsonschema.validate(cluster, schema)
     assert cluster["head_node_type"] in cluster["available_node_types"]

@@ -13,11 +13,17 @@ DATA = "data: {source: mini-atlas}\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (DATA + "expert: {cuont: 3}", ":2: unknown key `expert.cuont` (did you mean `count`?); allowed: count,"),
+        (
+            DATA + "expert: {cuont: 3}",
+            ":2: unknown key `expert.cuont` (did you mean `count`?); allowed: count,",
+        ),
         (DATA + "expert:\n  count: many", ':3: `expert.count` is "many", but must be a valid integer'),
         (DATA + "training: {seed: 0.5}", ":2: `training.seed` is 0.5, but must be a valid integer"),
         (DATA + "loss: {load_balance: none}", "must be 'switch', 'paper' or 'cv2'"),
-        (DATA + "expert: {harmonic_channels: 5}", "harmonic_channels is 5, but must be one of [1, 3, 4, 9, 16]"),
+        (
+            DATA + "expert: {harmonic_channels: 5}",
+            "harmonic_channels is 5, but must be one of [1, 3, 4, 9, 16]",
+        ),
         (DATA + "gate: {top_k: 9}", "gate.top_k is 9, but must be at most expert.count = 4"),
         (DATA + "gate: {top_k: 0}", "`gate.top_k` is 0, but must be greater than or equal to 1"),
         (DATA + "router: {l_max: -1}", "`router.l_max` is -1"),
@@ -57,7 +63,11 @@ def test_defaults_are_the_papers_sizes(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(DATA)
     config = load_config(path)
-    assert (config.expert.hidden_layers, config.expert.hidden_size, config.expert.softplus_beta) == (8, 512, 100)
+    assert (config.expert.hidden_layers, config.expert.hidden_size, config.expert.softplus_beta) == (
+        8,
+        512,
+        100,
+    )
     assert config.flat()["gate.top_k"] == 2
 
 

@@ -30,18 +30,14 @@ def sphere(radius: float, spacing: float) -> Mesh:
     return solvent_excluded_surface(np.zeros((1, 3)), np.array([radius]), spacing=spacing).mesh()
 
 
-def test_centre_is_the_mean_ca_and_scale_leaves_a_quarter(
-    initial: InitialConformation, structure: Structure
-) -> None:
+def test_centre_is_the_mean_ca_and_scale_leaves_a_quarter(initial: InitialConformation, structure: Structure) -> None:
     assert np.allclose(initial.centre, structure.positions[structure.ca_index].mean(axis=0))
     assert np.abs(initial.residue_positions.mean(axis=0)).max() < 0.01
     assert np.linalg.norm(initial.mesh.vertices, axis=1).max() * 1.25 == pytest.approx(initial.scale)
     assert np.abs(initial.atom_positions + initial.centre - structure.positions).max() < 0.006
 
 
-def test_scale_does_not_depend_on_how_the_protein_lies(
-    initial: InitialConformation, structure: Structure
-) -> None:
+def test_scale_does_not_depend_on_how_the_protein_lies(initial: InitialConformation, structure: Structure) -> None:
     turn = Rotation.random(random_state=3).as_matrix()
     moved = Structure(**{**structure.__dict__, "positions": structure.positions @ turn.T + 40.0})
     assert InitialConformation.of(moved, SETTINGS, "1l2y_A").scale == pytest.approx(initial.scale, rel=5e-3)

@@ -50,9 +50,7 @@ def test_archive_names_are_understood(tmp_path: Path, pattern: str, nested: bool
     (ensemble,) = find_ensembles(tmp_path)
     assert ensemble.name == "6okd_C"
     assert ensemble.split is None
-    assert [path.name for path in ensemble.trajectories] == [
-        pattern.format(id="6okd_C", n=n) for n in (1, 2, 3)
-    ]
+    assert [path.name for path in ensemble.trajectories] == [pattern.format(id="6okd_C", n=n) for n in (1, 2, 3)]
 
 
 def test_fitted_trajectories_come_first(tmp_path: Path) -> None:
@@ -101,9 +99,7 @@ def test_missing_trajectories_are_told(tmp_path: Path) -> None:
         find_ensembles(tmp_path)
     for path in folder.glob("*.xtc"):
         path.unlink()
-    with pytest.raises(
-        InputError, match=r"no trajectory beside it; expected 6okd_C_R1\.xtc or 6okd_C_prod_R1_fit"
-    ):
+    with pytest.raises(InputError, match=r"no trajectory beside it; expected 6okd_C_R1\.xtc or 6okd_C_prod_R1_fit"):
         find_ensembles(tmp_path)
 
 

@@ -51,7 +51,7 @@ def test_truth_scores_one_against_itself(tiny_run: Config, tiny_store: SurfaceSt
     data = tiny_run.data.model_copy(update={"frames": 0})
     evaluation = tiny_run.evaluation.model_copy(update={"on": "trained", "surface_samples": 5000})
     config = tiny_run.model_copy(update={"data": data, "evaluation": evaluation})
-    (naive,) = [s for s in Evaluator(tiny_store, ["1l2y_A"], config).truth("1l2y_A").baselines]
+    (naive,) = Evaluator(tiny_store, ["1l2y_A"], config).truth("1l2y_A").baselines
     assert naive.values["iou"] == 1.0
     assert naive.values["normal_consistency_signed"] > 0.95
     assert naive.values["chamfer_l1_angstrom"] < 0.3

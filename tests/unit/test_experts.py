@@ -43,7 +43,7 @@ def test_loss_gradients_equal_double_backward(kind: str, small_config: Config, m
     points = batch.surface_points.requires_grad_()
     value, gradient = model.field(points, batch.time, model.context(batch.proteins))
     (oracle,) = torch.autograd.grad(value.sum(), points, create_graph=True)
-    weights = [p for p in model.experts.parameters()]
+    weights = list(model.experts.parameters())
     explicit = torch.autograd.grad(gradient.square().sum(), weights, retain_graph=True, allow_unused=True)
     expected = torch.autograd.grad(oracle.square().sum(), weights, allow_unused=True)
     for ours, theirs in zip(explicit, expected, strict=True):

@@ -46,7 +46,5 @@ def test_too_few_frames_are_all_kept_and_said(caplog: pytest.LogCaptureFixture) 
 
 
 def test_replica_needs_a_frame_for_each() -> None:
-    with pytest.raises(
-        InputError, match=r"1abc_A: frames is 2, but must be at least 3, one for each replica"
-    ):
+    with pytest.raises(InputError, match=r"1abc_A: frames is 2, but must be at least 3, one for each replica"):
         plan_frames([10, 10, 10], 2, "replica", name="1abc_A")

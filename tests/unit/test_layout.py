@@ -28,9 +28,7 @@ def tracked() -> list[Path]:
     if listed.returncode == 0:
         return [Path(line) for line in listed.stdout.splitlines() if (ROOT / line).exists()]
     hidden = {".git", ".venv", "results"}
-    return [
-        path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file() and not hidden & set(path.parts)
-    ]
+    return [path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file() and not hidden & set(path.parts)]
 
 
 def test_no_other_top_level_entry() -> None:
@@ -43,9 +41,7 @@ def test_platform_is_a_plain_folder() -> None:
     """As a package it would shadow the standard library's wherever the root comes first on sys.path."""
     assert not (ROOT / "platform" / "__init__.py").exists()
     code = "import platform, torch; print(platform.python_implementation())"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert loaded.returncode == 0, loaded.stderr
 
 
@@ -72,9 +68,7 @@ def test_each_folder_explains_itself(folder: str) -> None:
 def test_each_unit_test_mirrors_a_module() -> None:
     """test_gate.py mirrors gate.py or the package gate/, test_cli_ui.py mirrors cli/ui.py."""
     modules = [path for path in tracked() if path.parts[0] in {"moedsr", "platform"}]
-    names = {
-        name for path in modules for name in (path.stem, path.parent.name, f"{path.parent.name}_{path.stem}")
-    }
+    names = {name for path in modules for name in (path.stem, path.parent.name, f"{path.parent.name}_{path.stem}")}
     guards = {"layout", "imports", "cluster_yaml", "sweeps_yaml"}
     tests = {path.stem.removeprefix("test_") for path in tracked() if path.match("tests/unit/test_*.py")}
     assert sorted(tests - guards - names) == []

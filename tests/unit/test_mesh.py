@@ -51,9 +51,7 @@ def test_samples_depend_on_the_generator_alone():
 
 def test_interpolated_normals_of_a_sphere_are_radial():
     points, normals = sphere(radius=3.0).sample(1000, np.random.default_rng(0))
-    assert (
-        np.einsum("ij,ij->i", normals, points / np.linalg.norm(points, axis=1, keepdims=True)).min() > 0.999
-    )
+    assert np.einsum("ij,ij->i", normals, points / np.linalg.norm(points, axis=1, keepdims=True)).min() > 0.999
 
 
 def test_an_empty_mesh_has_no_area_and_no_samples():

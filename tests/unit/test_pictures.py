@@ -56,9 +56,7 @@ def test_overview_of_empty_surfaces(tmp_path: Path) -> None:
 
 def test_overview_refuses_unequal_lists(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2 times, 1 truths, 1 predictions"):
-        write_overview(
-            tmp_path / "x.png", times=[0, 1], truths=[Mesh.empty()], predictions=[Mesh.empty()], title=""
-        )
+        write_overview(tmp_path / "x.png", times=[0, 1], truths=[Mesh.empty()], predictions=[Mesh.empty()], title="")
 
 
 def test_a_larger_gate_is_drawn_darker(tmp_path: Path) -> None:

@@ -60,9 +60,7 @@ def test_points_and_occupancy_come_from_the_stored_atoms(prepared: StoredProtein
         assert np.allclose(np.linalg.norm(frame.normals, axis=1), 1, atol=1e-6)
 
 
-def test_same_settings_give_the_same_bytes(
-    prepared: StoredProtein, ensemble: Ensemble, tmp_path: Path
-) -> None:
+def test_same_settings_give_the_same_bytes(prepared: StoredProtein, ensemble: Ensemble, tmp_path: Path) -> None:
     prepare_protein(ensemble, SETTINGS, tmp_path)
     assert (tmp_path / prepared.path.name).read_bytes() == prepared.path.read_bytes()
 
@@ -157,9 +155,7 @@ def test_store_of_other_settings_is_not_overwritten(ensemble: Ensemble, tmp_path
         finish_store(tmp_path, SETTINGS, [])
 
 
-def test_default_path_follows_content(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ensemble: Ensemble
-) -> None:
+def test_default_path_follows_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ensemble: Ensemble) -> None:
     monkeypatch.setenv("MOEDSR_CACHE", str(tmp_path))
     path = default_store_path("mini-atlas", SETTINGS)
     assert path == default_store_path("mini-atlas", SETTINGS)

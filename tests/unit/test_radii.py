@@ -13,7 +13,5 @@ def test_bondi_radii_in_any_case():
 
 
 def test_an_unknown_element_is_named_with_the_known_ones():
-    with pytest.raises(
-        InputError, match=r"atom 1 has element 'Xx', but must have one of known radius: H, .*Se"
-    ):
+    with pytest.raises(InputError, match=r"atom 1 has element 'Xx', but must have one of known radius: H, .*Se"):
         bondi_radii(["C", "Xx"])

@@ -124,9 +124,7 @@ def test_wrong_references_name_what_exists(store: Store, reference: str, line: s
 def test_a_run_without_a_checkpoint(store: Store) -> None:
     with pytest.raises(InputError, match=r"\(t2: 4 experts.*\) has no checkpoint"):
         resolve(store.empty_trial, store.uri)
-    with pytest.raises(
-        InputError, match=rf"run {store.empty_trial} has no registered model; registered: moe-dsr"
-    ):
+    with pytest.raises(InputError, match=rf"run {store.empty_trial} has no registered model; registered: moe-dsr"):
         promote(store.empty_trial, "champion", store.uri)
 
 
@@ -145,10 +143,7 @@ def test_promote_prints_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "moedsr predict models:/moe-dsr@champion" in first.stdout
     newer = fake_checkpoint(tmp_path / "newer", step=9)
     assert register(newer, store.trial, metrics={"val/iou": 0.6}, uri=store.uri) == "2"
-    assert (
-        resolve("models:/moe-dsr@champion").parent.parent
-        != resolve("models:/moe-dsr@candidate").parent.parent
-    )
+    assert resolve("models:/moe-dsr@champion").parent.parent != resolve("models:/moe-dsr@candidate").parent.parent
     second = CliRunner().invoke(main, ["promote", "moe-dsr"])
     assert "is now version 2 (was version 1): val/iou 0.6" in second.stdout
     assert promote("models:/moe-dsr/1", "champion").previous == "2"

@@ -23,9 +23,7 @@ def make_router(config: Config, backbone: str, l_max: int = 1) -> Router:
 
 
 @pytest.mark.parametrize("backbone", ENCODERS)
-def test_code_does_not_depend_on_batch_mates(
-    backbone: str, small_config: Config, make_proteins: MakeProteins
-) -> None:
+def test_code_does_not_depend_on_batch_mates(backbone: str, small_config: Config, make_proteins: MakeProteins) -> None:
     router = make_router(small_config, backbone)
     both = make_proteins((60, 40))
     own = both.point_protein == 1
@@ -52,9 +50,7 @@ def test_order_of_points_does_not_matter(backbone: str, small_config: Config, ma
 
 
 @pytest.mark.parametrize("l_max", [0, 1, 2])
-def test_q_mpnn_sees_no_orientation(
-    l_max: int, small_config: Config, make_proteins: MakeProteins, turn: Turn
-) -> None:
+def test_q_mpnn_sees_no_orientation(l_max: int, small_config: Config, make_proteins: MakeProteins, turn: Turn) -> None:
     router, proteins = make_router(small_config, "q_mpnn", l_max), make_proteins()
     turned, rotation = turn(proteins)
     before, after = router(proteins)[0], router(turned)[0]

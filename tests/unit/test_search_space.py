@@ -37,7 +37,7 @@ def test_sampled_values_replace_those_of_the_base_and_nothing_else() -> None:
 
 
 def test_values_that_do_not_go_together_are_refused() -> None:
-    with pytest.raises(InputError, match="gate.top_k is 2, but must be at most expert.count = 1"):
+    with pytest.raises(InputError, match=r"gate\.top_k is 2, but must be at most expert\.count = 1"):
         override(BASE, {"expert.count": 1})
 
 

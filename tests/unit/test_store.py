@@ -43,9 +43,7 @@ def test_names_and_splits(pristine: Path) -> None:
     assert store.names("train") == ["1l2y_A", "1ppe_I"]
     assert store.names("val") == []
     assert store.protein("1vii_A").split == "test"
-    with pytest.raises(
-        InputError, match=r"unknown split `tset` \(did you mean `test`\?\); allowed: train, val, test"
-    ):
+    with pytest.raises(InputError, match=r"unknown split `tset` \(did you mean `test`\?\); allowed: train, val, test"):
         store.names("tset")
 
 
@@ -160,9 +158,7 @@ def test_missing_and_truncated_files_are_told_at_once(folder: Path) -> None:
     path = folder / "1ppe_I.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[:-1])
-    with pytest.raises(
-        InputError, match=rf"1ppe_I\.safetensors: has {len(content) - 1} bytes, but must have"
-    ):
+    with pytest.raises(InputError, match=rf"1ppe_I\.safetensors: has {len(content) - 1} bytes, but must have"):
         SurfaceStore.open(folder)
     path.unlink()
     with pytest.raises(InputError, match=r"1ppe_I\.safetensors: is missing"):
@@ -183,7 +179,5 @@ def test_tensors_of_wrong_shape_are_found(folder: Path) -> None:
     """Checksums agree, but the index was written for other settings."""
     entries = list(SurfaceStore.open(folder).entries.values())
     write_index(folder, SETTINGS.model_copy(update={"surface_points": 81}), entries)
-    with pytest.raises(
-        InputError, match=r"tensor `points` has shape \(4, 80, 3\), but must have \(4, 81, 3\)"
-    ):
+    with pytest.raises(InputError, match=r"tensor `points` has shape \(4, 80, 3\), but must have \(4, 81, 3\)"):
         check_store(folder)

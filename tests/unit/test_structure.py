@@ -131,8 +131,7 @@ def test_one_alternate_location_is_kept(written: Writer) -> None:
 def test_two_amino_acids_at_one_place_give_one(written: Writer) -> None:
     def variant(name: str, alternate: str, occupancy: float) -> list[str]:
         return [
-            line(atom, name, 1, x, alternate=alternate, occupancy=occupancy, element=atom[0])
-            for atom, x in ALANINE
+            line(atom, name, 1, x, alternate=alternate, occupancy=occupancy, element=atom[0]) for atom, x in ALANINE
         ]
 
     structure = load_structure(written([*variant("SER", "A", 0.3), *variant("THR", "B", 0.7), *residue(2)]))
@@ -164,9 +163,7 @@ def test_several_chains_need_a_choice(written: Writer, blank: bool) -> None:
     names = (" ", " ") if blank else ("A", "B")
     path = written([*residue(1, chain=names[0]), "TER", *residue(1, "GLY", chain=names[1]), "TER"])
     second = "2" if blank else "B"
-    with pytest.raises(
-        InputError, match=rf"one\.pdb: holds 2 protein chains \(.*, {second}\); choose one of them$"
-    ):
+    with pytest.raises(InputError, match=rf"one\.pdb: holds 2 protein chains \(.*, {second}\); choose one of them$"):
         load_structure(path)
     assert load_structure(path, second).sequence == "G"
     with pytest.raises(InputError, match=rf"one\.pdb: has no protein chain `Z`; chains: .*{second}$"):

@@ -59,7 +59,7 @@ def test_a_grid_has_all_points_unless_told_otherwise(tmp_path: Path) -> None:
         ("expert.count", "expert.counts", 6, r"search key `expert.counts` is not in the configuration "
          r"\(did you mean `expert.count`\?\)"),
         ("expert.count", "data.prepare.frames", 6, r"`data.prepare.frames` cannot be searched: all trials"),
-        ("{choice:", "{chioce:", 6, r"unknown kind `chioce` \(did you mean `choice`\?\); allowed: choice, uni"),
+        ("{choice:", "{chioce:", 6, r"unknown kind `chioce` \(did you mean `choice`\?\); allowed: choice"),
         ("{choice: [4, 8]}", "[4, 8]", 6, r"`expert.count` must hold exactly one of choice, uniform"),
         ("[1e-4, 1e-2]", "[1e-2, 1e-4]", 7, r"the first number must be below the second"),
         ("[1e-4, 1e-2]", "[0, 1e-2]", 7, r"loguniform starts at 0, but must start above 0"),
@@ -73,16 +73,14 @@ def test_a_grid_has_all_points_unless_told_otherwise(tmp_path: Path) -> None:
         ("trials: 6", "sampler: grid", 7, r"loguniform range, but `sampler: grid` needs grid or choice"),
         ("trials: 6", "trials: 6\nsampler: bayes", 9, r'`sampler` is "bayes", but must be'),
         ("trials: 6", "trials: 6\nobjective: {metric: val/iuo}", 9, r'`objective.metric` is "val/iuo"'),
-        ("trials: 6", "trials: 6\nscheduler: {asha: {grace_steps: 0}}", 9, r"`scheduler.asha.grace_steps` is 0"),
+        ("trials: 6", "trials: 6\nscheduler: {asha: {grace_steps: 0}}", 9, r"`scheduler.asha.grace_steps` is"),
         ("trials: 6", "trials: 6\nresources: {workers: 0}", 9, r"`resources.workers` is 0"),
         ("name: demo", "name: a b", 1, r'`name` is "a b"'),
         ("training.learning_rate: {loguniform: [1e-4, 1e-2]}", "training.seed: {choice: [1, 2]}\nseeds: 2", 7,
          r"`training.seed` is searched, but `seeds: 2` sets it"),
     ],
 )  # fmt: skip
-def test_wrong_input_is_one_line_with_its_place(
-    tmp_path: Path, old: str, new: str, line: int, message: str
-) -> None:
+def test_wrong_input_is_one_line_with_its_place(tmp_path: Path, old: str, new: str, line: int, message: str) -> None:
     assert old in GOOD
     path = write(tmp_path, GOOD.replace(old, new))
     with pytest.raises(InputError) as caught:

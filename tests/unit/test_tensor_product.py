@@ -50,7 +50,10 @@ def test_equals_e3nn(l_max: int) -> None:
     ).double()
     into = [l3 for _, _, l3 in product._paths]
     edges = torch.randn(20, 3, dtype=torch.float64)
-    features, weights = irreps.randn(20, -1, dtype=torch.float64), torch.randn(20, product.weight_numel).double()
+    features, weights = (
+        irreps.randn(20, -1, dtype=torch.float64),
+        torch.randn(20, product.weight_numel).double(),
+    )
     y = o3.spherical_harmonics(harmonics, edges, normalize=True, normalization="component")
     expected = oracle(features, y, weights)
     # e3nn counts the paths of one output block; we count all that lead to the same degree

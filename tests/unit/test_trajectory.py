@@ -72,9 +72,7 @@ def test_molecule_cut_by_the_box_is_made_whole(structure: Structure, tmp_path: P
     wrapped = moved - np.floor(moved @ np.linalg.inv(box)) @ box
     cut = np.ptp(wrapped, axis=1) > np.ptp(structure.positions, axis=0) + 1
     assert cut.any(axis=1).sum() >= 4  # else nothing is tested
-    assert (
-        np.abs(read(structure, write(tmp_path / "cut.xtc", wrapped, box)) - structure.positions).max() < 0.02
-    )
+    assert np.abs(read(structure, write(tmp_path / "cut.xtc", wrapped, box)) - structure.positions).max() < 0.02
 
 
 def test_whole_molecule_turned_against_its_box_stays(structure: Structure, tmp_path: Path) -> None:
@@ -87,9 +85,7 @@ def test_whole_molecule_turned_against_its_box_stays(structure: Structure, tmp_p
 def test_molecule_in_pieces_without_a_box_is_refused(structure: Structure, tmp_path: Path) -> None:
     frames = np.repeat(structure.positions[None], 3, axis=0)
     frames[2, 150:] += 30.0
-    with pytest.raises(
-        InputError, match=r"cut\.xtc: frame 3 has a bond of \d\d\.\d Å, at most 3 Å is possible"
-    ):
+    with pytest.raises(InputError, match=r"cut\.xtc: frame 3 has a bond of \d\d\.\d Å, at most 3 Å is possible"):
         read(structure, write(tmp_path / "cut.xtc", frames))
 
 
@@ -103,9 +99,7 @@ def test_heavy_atoms_are_picked_from_all(ensemble: Ensemble, structure: Structur
 
 def test_atom_counts_must_agree(structure: Structure, tmp_path: Path) -> None:
     path = write(tmp_path / "other.xtc", structure.positions[None, :300])
-    with pytest.raises(
-        InputError, match=r"other\.xtc: has 300 atoms a frame, but must have the 304 of .*1l2y_A\.pdb$"
-    ):
+    with pytest.raises(InputError, match=r"other\.xtc: has 300 atoms a frame, but must have the 304 of .*1l2y_A\.pdb$"):
         frame_count(path, structure)
 
 

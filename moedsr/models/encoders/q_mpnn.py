@@ -61,9 +61,7 @@ class QMPNN(SurfaceEncoder):
         blocks = split_irreps(self.norm(hidden), self.irreps)
         # a maximum over components of l > 0 would depend on the orientation; their norms do not
         invariant = torch.cat([blocks[0][..., 0]] + [torch.linalg.vector_norm(b, dim=-1) for b in blocks[1:]], -1)
-        pooled = [
-            pool(invariant, proteins.point_protein, proteins.size) for pool in (pool_max, pool_mean)
-        ]
+        pooled = [pool(invariant, proteins.point_protein, proteins.size) for pool in (pool_max, pool_mean)]
         size = torch.log(proteins.scale / _TYPICAL_SCALE)[:, None]
         return Encoding(
             code=self.readout(torch.cat([*pooled, size], -1)),
@@ -72,9 +70,7 @@ class QMPNN(SurfaceEncoder):
 
     def _edges(self, proteins: ProteinBatch) -> _Edges:
         config = self.config
-        normals = smooth_normals(
-            proteins.points, proteins.normals, proteins.point_protein, config.normal_smoothing
-        )
+        normals = smooth_normals(proteins.points, proteins.normals, proteins.point_protein, config.normal_smoothing)
         # d_ij ≥ |x_i - x_j|, so a Euclidean search at the same radius misses nothing
         target, source = pairs_within(
             points=proteins.points, protein=proteins.point_protein, radius=config.neighborhood_radius
@@ -82,7 +78,12 @@ class QMPNN(SurfaceEncoder):
         displacement = proteins.points[target] - proteins.points[source]
         distance = quasi_geodesic_distance(displacement, normals[target], normals[source])
         near = distance < config.neighborhood_radius
-        target, source, displacement, distance = target[near], source[near], displacement[near], distance[near]
+        target, source, displacement, distance = (
+            target[near],
+            source[near],
+            displacement[near],
+            distance[near],
+        )
         harmonics = o3.spherical_harmonics(
             list(range(config.l_max + 1)), displacement, normalize=True, normalization="component"
         )

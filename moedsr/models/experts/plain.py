@@ -95,7 +95,10 @@ class PlainExperts(Experts):
                 last=last,
                 last_bias=last_bias,
             )
-            for (point, bias), (side, _), (skip_point, _), (skip_side, _), (last, last_bias), *layers in columns
+            for (point, bias), (side, _), (skip_point, _), (skip_side, _), (
+                last,
+                last_bias,
+            ), *layers in columns
         ]
 
     def forward(

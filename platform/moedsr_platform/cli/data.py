@@ -30,7 +30,9 @@ def prepare(
     surface_points: int | None,
     address: str | None,
 ) -> None:
-    """Turn the trajectories of SOURCE into a surface store, in parallel; can be called again after an interruption.
+    """Turn the trajectories of SOURCE into a surface store, in parallel.
+
+    Can be called again after an interruption: finished proteins are kept.
 
     SOURCE is `mini-atlas` (bundled) or a folder of ensembles in ATLAS layout.
     """
@@ -54,9 +56,8 @@ def check(store: Path) -> None:
     checked = check_store(store)
     for name in checked.names():
         protein = checked.protein(name)
-        click.echo(
-            f"{name}: {protein.split or 'no split'}, {len(protein.times)} frames, {len(protein.sequence)} residues"
-        )
+        size = f"{len(protein.times)} frames, {len(protein.sequence)} residues"
+        click.echo(f"{name}: {protein.split or 'no split'}, {size}")
     click.echo(f"{store}: {len(checked.names())} proteins are sound")
 
 

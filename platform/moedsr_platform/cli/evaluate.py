@@ -1,6 +1,5 @@
 """`moedsr evaluate`: a model beside the baselines."""
 
-import json
 from pathlib import Path
 
 import click
@@ -38,21 +37,27 @@ def evaluate(
     from moedsr_platform.model_reference import resolve
 
     checkpoint = resolve(model)
-    from moedsr.evaluation import evaluate as score  # seconds long: only once the model is known to exist
+    from moedsr.evaluation import Evaluator  # seconds long: only once the model is known to exist
     from moedsr.inference import SurfacePredictor
     from moedsr_platform.evaluation_store import names_of, open_store
+    from moedsr_platform.evaluation_table import evaluation_table
+    from moedsr_platform.terminal import progress, show
 
-    predictor = SurfacePredictor.load(checkpoint, device=device)
     surfaces = open_store(checkpoint, store)
     names = names_of(surfaces, split, proteins)
+    predictor = SurfacePredictor.load(checkpoint, device=device)
     changes = {"split": split, "frames": frames, "grid_stride": stride}
-    settings = predictor.config.evaluation.model_copy(
-        update={key: value for key, value in changes.items() if value is not None}
-    )
-    click.echo(f"{model} on {', '.join(names)} ({split}) of {surfaces.path}", err=True)
-    result = score(predictor, surfaces, names, settings)
+    given = {key: value for key, value in changes.items() if value is not None}
+    settings = predictor.config.evaluation.model_copy(update=given)
+    config = predictor.config.model_copy(update={"evaluation": settings})
+    codes = {name: row for row, name in enumerate(predictor.meta.proteins)}
+    evaluator = Evaluator(surfaces, names, config, smoothed=True)
+    with progress("frames", sum(len(evaluator.truth(name).frames) for name in names)) as advance:
+        result = evaluator.evaluate(
+            predictor.model, codes, progress=lambda name, done, total: advance(f"{name} {done}/{total}")
+        )
     if as_json:
-        data = result.to_json()
-        click.echo(data if isinstance(data, str) else json.dumps(data, indent=2))
+        click.echo(result.to_json())
     else:
-        click.echo(result.table())
+        what = ", ".join(proteins) or f"{split} split"
+        show(evaluation_table(result, f"{model} on the {what} of {surfaces.path}"))

@@ -11,7 +11,7 @@ from moedsr_platform.sweep_file import load_sweep
 @click.command()
 @click.argument("file", type=FILE)
 @click.option("--address", required=True, help="The cluster's job address, such as http://127.0.0.1:8265.")
-@click.option("--working-dir", type=FOLDER, default=Path("."), help="The checkout to send. [default: .]")
+@click.option("--working-dir", type=FOLDER, default=Path(), help="The checkout to send. [default: .]")
 @click.option("--resume", is_flag=True, help="Go on with the latest sweep of this name.")
 def submit(file: Path, address: str, working_dir: Path, resume: bool) -> None:
     """Run the sweep in FILE as a job on a Ray cluster, and follow its log.

@@ -1,0 +1,74 @@
+"""`moedsr evaluate` on a checkpoint directory and a small store: the model beside every baseline."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from moedsr.checkpoint import Meta, save_checkpoint
+from moedsr.config import Config
+from moedsr.data.store import SurfaceStore
+from moedsr.models.moedsr import MoEDSR
+from moedsr_platform.cli import main
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, tiny_run: Config, tiny_store: SurfaceStore) -> Path:
+    return save_checkpoint(
+        tmp_path / "checkpoint",
+        config=tiny_run,
+        weights=MoEDSR(tiny_run, 2).state_dict(),
+        meta=Meta(
+            step=1,
+            metrics={},
+            proteins=tiny_store.names("train"),
+            store_fingerprint=tiny_store.fingerprint,
+            git_commit=None,
+        ),
+        training={},
+    )
+
+
+def test_the_model_stands_beside_the_baselines(checkpoint: Path) -> None:
+    result = CliRunner().invoke(main, ["evaluate", str(checkpoint), "--split", "test", "--frames", "2"])
+    assert result.exit_code == 0, result.output
+    rows = [
+        line.split() for line in result.stdout.splitlines() if line.strip().startswith(("1vii_A", "mean"))
+    ]
+    assert [row[:2] for row in rows] == [
+        [protein, predictor]
+        for protein in ("1vii_A", "mean")
+        for predictor in ("naive", "smoothed", "model", "oracle")
+    ]
+    naive, oracle = rows[0], rows[3]
+    assert 0.3 < float(naive[2]) <= 1
+    assert float(naive[-1]) == 0
+    assert float(oracle[-1]) == 1
+    assert "2/2" in result.stderr
+
+
+def test_scores_as_json(checkpoint: Path) -> None:
+    arguments = ["evaluate", str(checkpoint), "--protein", "1gl1_I", "--frames", "1", "--json"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    scores = json.loads(result.stdout)
+    assert {(score["protein"], score["predictor"]) for score in scores} == {
+        ("1gl1_I", predictor) for predictor in ("naive", "smoothed", "model", "oracle")
+    }
+
+
+def test_an_unknown_protein_names_those_there_are(checkpoint: Path) -> None:
+    result = CliRunner().invoke(main, ["evaluate", str(checkpoint), "--protein", "1vii"])
+    assert result.exit_code == 2
+    assert "no protein '1vii'" in result.stderr
+    assert "(did you mean `1vii_A`?)" in result.stderr
+
+
+def test_a_store_of_other_content_is_refused_unless_named(checkpoint: Path) -> None:
+    meta = json.loads((checkpoint / "meta.json").read_text())
+    (checkpoint / "meta.json").write_text(json.dumps({**meta, "store_fingerprint": "other"}))
+    result = CliRunner().invoke(main, ["evaluate", str(checkpoint)])
+    assert result.exit_code == 2
+    assert "has changed since the model was trained" in result.stderr
+    assert result.stderr.count("\n") == 1

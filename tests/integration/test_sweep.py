@@ -1,0 +1,170 @@
+"""Sweeps through real Ray, Tune, Optuna and MLflow, with a training function of seconds."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+ENSEMBLE = ROOT / "moedsr" / "data" / "mini_atlas" / "1l2y_A"
+
+SWEEP = """\
+name: fake
+base:
+  data:
+    source: {source}
+    prepare: {{frames: 2, surface_points: 200, occupancy_grid: 8, grid_spacing: 1.0}}
+  training: {{steps: 40, report_every: 10, validate_every: 20}}
+search:
+  expert.count: {{grid: {counts}}}
+sampler: grid
+scheduler: {{asha: {{grace_steps: 20, reduction_factor: 2}}}}
+resources: {{workers: 1, cpus_per_worker: 1, concurrent_trials: {at_once}, worker_restarts: 1}}
+"""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    shutil.copytree(ENSEMBLE, folder / ENSEMBLE.name)
+    return folder
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    own = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "platform"), str(HERE)]),
+        "MOEDSR_HOME": str(tmp_path / "results"),
+        "MOEDSR_CACHE": str(tmp_path / "cache"),
+        "FAKE_LOG": str(tmp_path / "starts.txt"),
+        "OMP_NUM_THREADS": "1",
+    }
+    kept = {
+        key: value for key, value in os.environ.items() if key not in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS")
+    }
+    return {**kept, **own}
+
+
+def write_sweep(folder: Path, source: Path, counts: list[int], at_once: int) -> Path:
+    path = folder / "fake.yaml"
+    path.write_text(SWEEP.format(source=source, counts=counts, at_once=at_once), encoding="utf-8")
+    return path
+
+
+def driver(file: Path, *flags: str) -> list[str]:
+    return [sys.executable, str(HERE / "fake_training.py"), str(file), *flags]
+
+
+def rows(tmp_path: Path) -> list[dict[str, Any]]:
+    return json.loads((tmp_path / "results" / "sweeps" / "fake" / "trials.json").read_text())
+
+
+def runs(tmp_path: Path) -> list[Any]:
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'results' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("moe-dsr")
+    assert experiment is not None
+    return client.search_runs([experiment.experiment_id])
+
+
+def starts(environment: dict[str, str]) -> list[tuple[int, ...]]:
+    lines = Path(environment["FAKE_LOG"]).read_text().splitlines()
+    return [tuple(int(word) for word in line.split()) for line in lines]
+
+
+def test_trials_complete_are_stopped_fail_and_survive_a_killed_worker(
+    tmp_path: Path, source: Path, environment: dict[str, str]
+) -> None:
+    file = write_sweep(tmp_path, source, [8, 4, 13], at_once=1)
+    done = subprocess.run(
+        driver(file), env={**environment, "FAKE_KILL": "1"}, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    # the killed worker went on from its checkpoint; the trial that raises was tried again once
+    assert starts(environment) == [(8, 0, 0), (8, 0, 20), (4, 0, 0), (13, 0, 0), (13, 0, 0)]
+    found = rows(tmp_path)
+    assert [(row["params"]["expert.count"], row["state"]) for row in found] == [
+        (8, "COMPLETE"),
+        (4, "PRUNED"),
+        (13, "FAIL"),
+    ]
+    assert found[2]["reason"] == "worker 0: ValueError: unlucky"
+    assert "best: trial 1 at step 40: val/iou 0.9400, naive/iou 0.5000, oracle/iou 0.9500" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "ray" not in done.stderr.lower(), done.stderr
+
+    tracked = runs(tmp_path)
+    assert len(tracked) == 4  # the parent and one run a trial
+    parents = [run for run in tracked if run.data.tags["moedsr.kind"] == "sweep"]
+    assert len(parents) == 1
+    by_trial = {run.data.tags["moedsr.trial_id"]: run for run in tracked if run not in parents}
+    assert set(by_trial) == {row["trial_id"] for row in found}
+    best = by_trial[found[0]["trial_id"]]
+    assert best.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
+    assert best.data.metrics["val/iou"] == pytest.approx(0.94)
+
+
+def test_a_killed_driver_is_resumed_where_it_was(
+    tmp_path: Path, source: Path, environment: dict[str, str]
+) -> None:
+    file = write_sweep(tmp_path, source, [8, 6], at_once=2)
+    slow = {**environment, "FAKE_SECONDS": "0.5"}
+    process = subprocess.Popen(driver(file), env=slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for_validations(tmp_path, process)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    before = {row["trial_id"] for row in rows(tmp_path)}
+    time.sleep(3)
+    done = subprocess.run(
+        driver(file, "--resume"), env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {row["trial_id"] for row in rows(tmp_path)} == before
+    assert {row["state"] for row in rows(tmp_path)} <= {"COMPLETE", "PRUNED"}
+    begun = starts(environment)
+    assert sorted(begun[:2]) == [(6, 0, 0), (8, 0, 0)]
+    assert sorted(begun[2:]) == [(6, 0, 20), (8, 0, 20)]
+    assert len(runs(tmp_path)) == 3  # none was doubled
+
+
+def wait_for_validations(tmp_path: Path, process: "subprocess.Popen[bytes]") -> None:
+    """Until both trials have validated once and Tune has saved its state."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the sweep ended before it could be killed"
+        path = tmp_path / "results" / "sweeps" / "fake" / "trials.json"
+        if (
+            path.exists()
+            and len(found := json.loads(path.read_text())) == 2
+            and all(row["best"] for row in found)
+        ):
+            time.sleep(1)
+            return
+        time.sleep(0.3)
+    raise AssertionError("no validation within 200 s")
+
+
+def test_what_cannot_work_is_said_before_anything_starts(
+    tmp_path: Path, source: Path, environment: dict[str, str]
+) -> None:
+    file = write_sweep(tmp_path, source, [8], at_once=1)
+    none = subprocess.run(
+        driver(file, "--resume"), env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert none.returncode == 2
+    assert "no sweep `fake` to resume under" in none.stderr
+    file.write_text(file.read_text().replace("workers: 1", "workers: 900"))
+    large = subprocess.run(driver(file), env=environment, capture_output=True, text=True, timeout=120)
+    assert large.returncode == 2
+    assert "a trial needs 900 workers with 1 CPU and 0 GPU each, but the cluster has" in large.stderr
+    assert not (tmp_path / "results" / "sweeps").exists()

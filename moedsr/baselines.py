@@ -1,4 +1,4 @@
-"""What needs no learning: the scores a model has to beat, and the ceiling of static surfaces (METHOD B5).
+"""What needs no learning: the scores a model has to beat, and the ceiling of static surfaces.
 
 naive: P0 for every frame. smoothed: P0's signed distance, blurred. oracle: the thresholded mean of all other
 frames, the best that one surface for all of them can do. random frame: another frame. All work on occupancies

@@ -1,7 +1,7 @@
 """Typed configuration: every knob with its unit, its meaning and the paper's symbol.
 
 A configuration is built once, checked where it is built, and never changed afterwards. The paper's choices that
-METHOD studies found wanting stay available and are named ``paper``.
+our study of it found wanting stay available and are named ``paper``.
 """
 
 from collections.abc import Mapping

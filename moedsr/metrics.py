@@ -1,4 +1,4 @@
-"""How close a predicted surface is to the true one (METHOD A14).
+"""How close a predicted surface is to the true one.
 
 Points and normals are in normalised units; figures in Å follow from the protein's scale.
 """

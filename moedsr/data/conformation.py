@@ -21,10 +21,10 @@ from moedsr.geometry.radii import bondi_radii
 from moedsr.geometry.surface import SolventExcludedSurface, solvent_excluded_surface
 
 SCALE_MARGIN = 1.25
-"""Unit of the model over the radius of P0's surface: room for later frames, unseen (METHOD D17)."""
+"""Unit of the model over the radius of P0's surface: room for later frames, unseen."""
 
 _NEIGHBOUR = 50
-_NEIGHBOUR_DENSITY = 1.5  # vertices per Å² of the meshes for which the paper's 50th neighbour is meant (METHOD A1)
+_NEIGHBOUR_DENSITY = 1.5  # vertices per Å² of the meshes for which the paper's 50th neighbour is meant
 _SIGMA_RANGE = (0.5, 6.0)  # Å
 
 
@@ -99,7 +99,7 @@ def sample_surface(mesh: Mesh, count: int, name: str, frame: int) -> SurfaceFram
 
 
 def local_spread(mesh: Mesh, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviations (P,) in Å of D at surface points: the distance to the 50th neighbour (METHOD A13).
+    """Standard deviations (P,) in Å of D at surface points: the distance to the 50th neighbour.
 
     The 50th among vertices as dense as those of the meshes that the paper's recipe was made for; a finer grid
     has more vertices and looks at proportionally more: the result depends on neither grid nor samples.

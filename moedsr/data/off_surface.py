@@ -11,7 +11,7 @@ def draw(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Surface samples of one frame and points of D around them, all normalised.
 
-    One point of D per surface point, Gaussian with the surface's local sigma (METHOD A13), and a fraction uniform
+    One point of D per surface point, Gaussian with the surface's local sigma, and a fraction uniform
     over the cube.
 
     Args:

@@ -55,7 +55,7 @@ def frame_count(path: Path, structure: Structure) -> int:
 def read_frames(
     structure: Structure, trajectories: Sequence[Path], plan: Sequence[PlannedFrame]
 ) -> Iterator[TrajectoryFrame]:
-    """The planned frames, one in memory at a time, whole and superposed on the structure by Cα (METHOD B5).
+    """The planned frames, one in memory at a time, whole and superposed on the structure by Cα.
 
     Raises:
         InputError: unreadable or truncated file, coordinates that are not finite, a molecule in pieces.

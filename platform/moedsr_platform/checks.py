@@ -39,9 +39,7 @@ def packages() -> Finding:
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
     if missing:
-        return Finding(
-            "bad", f"missing: {', '.join(missing)}", "run `make` in the repository, or see README.md"
-        )
+        return Finding("bad", f"missing: {', '.join(missing)}", "run `make` in the repository, or see README.md")
     try:
         importlib.import_module("torch_cluster")
     except (ImportError, OSError) as error:
@@ -71,16 +69,12 @@ def ray_cluster() -> Finding:
     """Whether RAY_ADDRESS answers, or whether a sweep starts its own."""
     address = os.environ.get("RAY_ADDRESS")
     if not address:
-        return Finding(
-            "ok", "RAY_ADDRESS is not set: a sweep joins a cluster running here, else starts its own"
-        )
+        return Finding("ok", "RAY_ADDRESS is not set: a sweep joins a cluster running here, else starts its own")
     from moedsr_platform.tracking_store import answers
 
     host, _, port = address.split("://")[-1].partition(":")
     if address not in ("auto", "local") and not answers(host, int(port or 6379)):
-        return Finding(
-            "bad", f"RAY_ADDRESS={address} does not answer", "start it with `ray start --head`, or unset it"
-        )
+        return Finding("bad", f"RAY_ADDRESS={address} does not answer", "start it with `ray start --head`, or unset it")
     return Finding("ok", f"RAY_ADDRESS={address}")
 
 
@@ -127,9 +121,7 @@ def compiler() -> Finding:
     """Needed only to build torch-cluster."""
     found = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
     if found is None:
-        return Finding(
-            "note", "no C++ compiler", "only needed to build torch-cluster; on Debian: apt install g++"
-        )
+        return Finding("note", "no C++ compiler", "only needed to build torch-cluster; on Debian: apt install g++")
     return Finding("ok", str(Path(found)))
 
 

@@ -20,6 +20,7 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the new behaviour; its announcement is noise
     "RAY_DEDUP_LOGS": "1",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one process less for every trial
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",  # how often reports reach the driver
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "180",  # a busy machine starts slowly
     "PYTHONWARNINGS": "ignore",
 }
@@ -113,9 +114,7 @@ def concurrency(resources: Resources, nodes: list[Node]) -> int:
     """
     fit = trials_at_once(resources, nodes)
     if fit < 1:
-        raise InputError(
-            f"a trial needs {needs(resources)}, but the cluster has {offers(nodes)}: it can never start"
-        )
+        raise InputError(f"a trial needs {needs(resources)}, but the cluster has {offers(nodes)}: it can never start")
     return min(fit, resources.concurrent_trials or fit)
 
 
@@ -136,6 +135,4 @@ def offers(nodes: list[Node]) -> str:
 
 def _workers_on(resources: Resources, node: Node) -> int:
     by_cpu = int(node.cpus // resources.cpus_per_worker)
-    return (
-        by_cpu if resources.gpus_per_worker == 0 else min(by_cpu, int(node.gpus / resources.gpus_per_worker))
-    )
+    return by_cpu if resources.gpus_per_worker == 0 else min(by_cpu, int(node.gpus / resources.gpus_per_worker))

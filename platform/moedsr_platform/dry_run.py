@@ -26,8 +26,7 @@ def describe(sweep: SweepFile, address: str | None) -> str:
         "search:" if search else "search: nothing",
         *search,
         f"sampler: {sweep.sampler}, {sweep.points} points x {sweep.seeds} seeds = {total} trials of "
-        f"{sweep.base.training.steps} steps"
-        + (f", of {_size(sweep)} possible points" if _size(sweep) else ""),
+        f"{sweep.base.training.steps} steps" + (f", of {_size(sweep)} possible points" if _size(sweep) else ""),
         f"scheduler: {_scheduler(sweep)}",
         f"objective: {sweep.objective.mode} {sweep.objective.metric}",
         f"one trial: {cluster.needs(sweep.resources)}",

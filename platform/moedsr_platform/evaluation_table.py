@@ -11,18 +11,16 @@ METRICS = (
 )
 ALL = "mean"
 NOTE = (
-    "Means over frames, then over proteins; ± is the spread over the frames of one protein. Chamfer in units of the "
-    "protein's scale. naive: the initial structure for every frame; smoothed: the same, blurred; oracle: the best "
-    "static surface. gap closed: 0 is doing nothing, 1 all that a static surface can know."
+    "Means over frames, then over proteins; ± is the spread over the frames of one protein. Chamfer in units of "
+    "the protein's scale. naive: the initial structure for every frame; smoothed: the same, blurred; oracle: the "
+    "best static surface. gap closed: 0 is doing nothing, 1 all that a static surface can know."
 )
 
 
 def evaluation_table(evaluation: Evaluation, title: str) -> Table:
     """A row for each protein and predictor, then the means."""
     rows = [
-        _row(evaluation, protein, predictor)
-        for protein in evaluation.proteins
-        for predictor in evaluation.predictors
+        _row(evaluation, protein, predictor) for protein in evaluation.proteins for predictor in evaluation.predictors
     ]
     rows += [_mean_row(evaluation, predictor) for predictor in evaluation.predictors]
     heads = ("protein", "predictor", *(head for head, _, _ in METRICS), "± IoU", "gap closed")
@@ -32,9 +30,7 @@ def evaluation_table(evaluation: Evaluation, title: str) -> Table:
 
 
 def _row(evaluation: Evaluation, protein: str, predictor: str) -> tuple[str, ...]:
-    scores = (
-        number(evaluation.protein_mean(protein, predictor, metric), digits) for _, metric, digits in METRICS
-    )
+    scores = (number(evaluation.protein_mean(protein, predictor, metric), digits) for _, metric, digits in METRICS)
     spread = number(evaluation.frame_spread(protein, predictor, "iou"))
     return (protein, predictor, *scores, spread, number(evaluation.gap_closed(protein, predictor), 2))
 

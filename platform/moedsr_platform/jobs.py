@@ -21,9 +21,7 @@ EXCLUDES = (
 )  # fmt: skip
 
 
-def submit(
-    file: Path, folder: Path, address: str, arguments: tuple[str, ...], echo: Callable[[str], None]
-) -> None:
+def submit(file: Path, folder: Path, address: str, arguments: tuple[str, ...], echo: Callable[[str], None]) -> None:
     """Runs `moedsr sweep FILE` as a job on a cluster, follows its log, and ends as it ends.
 
     Args:
@@ -47,22 +45,17 @@ def submit(
         asyncio.run(_follow(client, job, echo))
     except KeyboardInterrupt:
         raise JobError(
-            f"no longer following job {job}, which goes on; stop it with: "
-            f"ray job stop --address {address} {job}"
+            f"no longer following job {job}, which goes on; stop it with: ray job stop --address {address} {job}"
         ) from None
     status = client.get_job_status(job)
     if str(status) != "SUCCEEDED":
-        raise JobError(
-            f"job {job} ended as {status}; its log: ray job logs --address {address} {job}"
-        ) from None
+        raise JobError(f"job {job} ended as {status}; its log: ray job logs --address {address} {job}") from None
 
 
 def runtime_environment(folder: Path) -> dict[str, Any]:
     """What the job's processes see: the checkout, with the platform's package found without installing."""
     passed = {
-        key: os.environ[key]
-        for key in ("MLFLOW_TRACKING_URI", "MOEDSR_HOME", "MOEDSR_CACHE")
-        if key in os.environ
+        key: os.environ[key] for key in ("MLFLOW_TRACKING_URI", "MOEDSR_HOME", "MOEDSR_CACHE") if key in os.environ
     }
     return {
         "working_dir": str(folder),
@@ -96,11 +89,7 @@ def _uploaded(folder: Path) -> Iterator[Path]:
     ignored = [*EXCLUDES]
     listed = folder / ".rayignore"
     if listed.is_file():
-        ignored += [
-            line.strip().strip("/")
-            for line in listed.read_text(encoding="utf-8").splitlines()
-            if line.strip()
-        ]
+        ignored += [line.strip().strip("/") for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()]
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not any(fnmatch(name, pattern) for pattern in ignored)]
         for name in files:
@@ -127,8 +116,7 @@ def _client(address: str) -> "JobSubmissionClient":
         ) from None
     except (ImportError, ModuleNotFoundError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"jobs cannot be sent to {address}: {str(error).splitlines()[0]}; "
-            "they need: pip install 'moedsr[jobs]'"
+            f"jobs cannot be sent to {address}: {str(error).splitlines()[0]}; they need: pip install 'moedsr[jobs]'"
         ) from None
 
 

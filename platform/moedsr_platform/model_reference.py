@@ -79,17 +79,13 @@ def find_version(client: "MlflowClient", reference: str, default_alias: str | No
     if not mark and default_alias is None:
         raise InputError(f"{reference!r} names no version: {_what_exists(client, name)}")
     if mark == "/":
-        matching = [
-            one for one in client.search_model_versions(f"name = '{name}'") if str(one.version) == which
-        ]
+        matching = [one for one in client.search_model_versions(f"name = '{name}'") if str(one.version) == which]
         if not matching:
             raise InputError(f"{name} has no version {which!r}; {_what_exists(client, name)}")
         return matching[0]
     alias = which or default_alias or ""
     if alias not in client.get_registered_model(name).aliases:
-        raise InputError(
-            f"{name} has no alias {alias!r}; {_what_exists(client, name)}{_how_to_promote(name, alias)}"
-        )
+        raise InputError(f"{name} has no alias {alias!r}; {_what_exists(client, name)}{_how_to_promote(name, alias)}")
     return client.get_model_version_by_alias(name, alias)
 
 
@@ -129,9 +125,7 @@ def _of_run(client: "MlflowClient", run_id: str) -> Path:
     local = _local(location)
     if not (local.is_dir() if local else client.list_artifacts(run.info.run_id, CHECKPOINT)):
         name, state = run.info.run_name, run.info.status
-        raise InputError(
-            f"run {run.info.run_id} ({name}, {state}) has no checkpoint: it ended before its first one"
-        )
+        raise InputError(f"run {run.info.run_id} ({name}, {state}) has no checkpoint: it ended before its first one")
     folder = local or _download(client, location, f"runs/{run.info.run_id}")
     check_checkpoint(folder)
     return folder
@@ -151,9 +145,7 @@ def _download(client: "MlflowClient", location: str, key: str) -> Path:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as scratch:
-        got = Path(
-            download_artifacts(artifact_uri=location, dst_path=scratch, tracking_uri=client.tracking_uri)
-        )
+        got = Path(download_artifacts(artifact_uri=location, dst_path=scratch, tracking_uri=client.tracking_uri))
         if target.is_dir():
             target.replace(Path(scratch) / "replaced")
         got.replace(target)

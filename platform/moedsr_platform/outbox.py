@@ -36,9 +36,7 @@ class Outbox:
             with a warning, so that it does not block what comes after it.
     """
 
-    def __init__(
-        self, send_points: Callable[[str, list[Point]], None], permanent: Callable[[Exception], bool]
-    ) -> None:
+    def __init__(self, send_points: Callable[[str, list[Point]], None], permanent: Callable[[Exception], bool]) -> None:
         self._send_points = send_points
         self._permanent = permanent
         self._pending: list[_Task | tuple[str, list[Point]]] = []
@@ -71,9 +69,7 @@ class Outbox:
         self._closed.set()
         with self._changed:
             if not sent:
-                log.warning(
-                    "tracking: the store did not take everything within %g s; the rest is lost", timeout
-                )
+                log.warning("tracking: the store did not take everything within %g s; the rest is lost", timeout)
             self._changed.notify_all()
         self._thread.join(timeout=5)
         return sent
@@ -125,9 +121,7 @@ class Outbox:
                     log.warning("tracking: %s was not stored: %s", label, error)
                     return None
                 pause = PATIENCE[min(attempt, len(PATIENCE) - 1)]
-                log.warning(
-                    "tracking: %s not stored yet (%s); again in %g s", label, type(error).__name__, pause
-                )
+                log.warning("tracking: %s not stored yet (%s); again in %g s", label, type(error).__name__, pause)
                 attempt += 1
                 if self._closed.wait(pause):
                     return None

@@ -83,8 +83,7 @@ class LineDisplay:
             self.say(f"{where}: {state}{reason}; {self._clock.line()}")
         else:
             self.say(
-                f"{where}: step {step}, {_value(self._board, row)}; {best_line(self._board)}; "
-                f"{self._clock.line()}"
+                f"{where}: step {step}, {_value(self._board, row)}; {best_line(self._board)}; {self._clock.line()}"
             )
 
     def say(self, line: str) -> None:
@@ -105,9 +104,7 @@ class LiveDisplay:
     def start(self, board: Board) -> None:
         self._board = board
         self._clock = Clock(board)
-        self._live = Live(
-            get_renderable=self._render, console=self._console, refresh_per_second=2, transient=True
-        )
+        self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=2, transient=True)
         self._live.start()
 
     def update(self, row: Row, event: str) -> None:
@@ -147,9 +144,7 @@ def result_text(board: Board, *, width: int = 160) -> str:
     with console.capture() as capture:
         console.print(table(board))
     lines = [line.rstrip() for line in capture.get().splitlines()]
-    lines += [
-        f"trial {row.number} failed: {row.reason}" for row in board.rows.values() if row.state == "FAIL"
-    ]
+    lines += [f"trial {row.number} failed: {row.reason}" for row in board.rows.values() if row.state == "FAIL"]
     best = board.best
     if best is not None:
         numbers = ", ".join(f"{name} {best.best[name]:.4f}" for name in _SUMMARY if name in best.best)

@@ -39,9 +39,7 @@ class SurfaceModel(mlflow.pyfunc.PythonModel):
             A row for each structure and time: ``structure`` (row number of the input), ``time``, ``vertices``
             (V × 3, Å, in the PDB's own coordinates), ``faces`` (T × 3), ``touches_border``.
         """
-        return pd.DataFrame(
-            [row for number in range(len(model_input)) for row in self._surfaces(model_input, number)]
-        )
+        return pd.DataFrame([row for number in range(len(model_input)) for row in self._surfaces(model_input, number)])
 
     def _surfaces(self, table: pd.DataFrame, number: int) -> Iterator[dict[str, Any]]:
         row = table.iloc[number]

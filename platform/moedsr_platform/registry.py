@@ -98,11 +98,7 @@ def promote(reference: str, alias: str, uri: str | None = None) -> Promotion:
     version = find_version(client, reference, default_alias=CANDIDATE)
     aliases = client.get_registered_model(version.name).aliases
     client.set_registered_model_alias(version.name, alias, version.version)
-    metrics = {
-        key.removeprefix(METRIC_TAG): value
-        for key, value in version.tags.items()
-        if key.startswith(METRIC_TAG)
-    }
+    metrics = {key.removeprefix(METRIC_TAG): value for key, value in version.tags.items() if key.startswith(METRIC_TAG)}
     previous = aliases.get(alias)
     return Promotion(version.name, str(version.version), alias, str(previous) if previous else None, metrics)
 
@@ -116,9 +112,7 @@ def _ensure_model(client: "MlflowClient", model: str) -> None:
         )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise InputError(
-                f"model name {model!r} is not accepted by the registry: {error.message}"
-            ) from error
+            raise InputError(f"model name {model!r} is not accepted by the registry: {error.message}") from error
 
 
 def _same_version(client: "MlflowClient", model: str, run_id: str, step: str) -> str | None:
@@ -128,9 +122,7 @@ def _same_version(client: "MlflowClient", model: str, run_id: str, step: str) ->
     return None
 
 
-def _create_version(
-    client: "MlflowClient", checkpoint: Path, run_id: str, model: str, tags: Mapping[str, str]
-) -> str:
+def _create_version(client: "MlflowClient", checkpoint: Path, run_id: str, model: str, tags: Mapping[str, str]) -> str:
     from mlflow.entities import LoggedModelOutput
 
     run = client.get_run(run_id)
@@ -186,11 +178,7 @@ def _model_folder(checkpoint: Path, run_id: str, model_id: str) -> Iterator[Path
 def _stage_package(folder: Path) -> Path:
     """The moedsr package without its bundled proteins."""
     package = Path(moedsr.__file__).parent
-    return Path(
-        shutil.copytree(
-            package, folder / "moedsr", ignore=shutil.ignore_patterns("__pycache__", "mini_atlas")
-        )
-    )
+    return Path(shutil.copytree(package, folder / "moedsr", ignore=shutil.ignore_patterns("__pycache__", "mini_atlas")))
 
 
 def _pinned(name: str) -> str:
@@ -226,9 +214,7 @@ def _input_example() -> Any:
     pdb = Path(moedsr.__file__).parent / "data" / "mini_atlas" / "1l2y_A" / "1l2y_A.pdb"
     if not pdb.is_file():
         return None
-    return pd.DataFrame(
-        {"pdb": [pdb.read_text(encoding="utf-8")], "times": [[-1.0, 1.0]], "resolution": [64]}
-    )
+    return pd.DataFrame({"pdb": [pdb.read_text(encoding="utf-8")], "times": [[-1.0, 1.0]], "resolution": [64]})
 
 
 def _tags(checkpoint: Path, run_id: str, metrics: Mapping[str, float]) -> dict[str, str]:
@@ -243,7 +229,5 @@ def _tags(checkpoint: Path, run_id: str, metrics: Mapping[str, float]) -> dict[s
 
 
 def _description(tags: Mapping[str, str]) -> str:
-    metrics = ", ".join(
-        f"{key.removeprefix(METRIC_TAG)} {value}" for key, value in tags.items() if METRIC_TAG in key
-    )
+    metrics = ", ".join(f"{key.removeprefix(METRIC_TAG)} {value}" for key, value in tags.items() if METRIC_TAG in key)
     return f"Step {tags[STEP_TAG]} of run {tags['moedsr.run_id']}; chosen by {metrics or 'hand'}."

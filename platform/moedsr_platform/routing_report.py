@@ -81,9 +81,7 @@ class Routing:
         """One row a protein: name, split, chosen expert, all gates."""
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(
-            ["protein", "split", "expert", *(f"gate_{expert}" for expert in range(self.gates.shape[1]))]
-        )
+        table.writerow(["protein", "split", "expert", *(f"gate_{expert}" for expert in range(self.gates.shape[1]))])
         for name, split, row in zip(self.names, self.splits, self.gates, strict=True):
             table.writerow([name, split, int(row.argmax()), *(f"{gate:.6f}" for gate in row)])
         return text.getvalue()

@@ -107,9 +107,7 @@ def problem_with(base: Config, key: str, value: Scalar) -> str | None:
         for problem in error.errors(include_url=False):
             if problem["loc"][: key.count(".") + 1] == tuple(key.split(".")):
                 return explain(Config, problem)
-            if problem["loc"] == (
-                key.split(".")[0],
-            ):  # a rule of one section, such as a list of allowed numbers
+            if problem["loc"] == (key.split(".")[0],):  # a rule of one section, such as a list of allowed numbers
                 return explain(Config, problem)
     return None
 

@@ -27,7 +27,7 @@ class SweepSearch(OptunaSearch):
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         objective = sweep.objective
         super().__init__(
-            space={key: domain.distribution() for key, domain in sweep.search.items()} or dict,
+            space={key: domain.distribution() for key, domain in sweep.search.items()} or _nothing,
             metric=objective.metric,
             mode=objective.mode,
             sampler=_sampler(sweep),
@@ -59,9 +59,7 @@ class SweepSearch(OptunaSearch):
         best = self._values.get(trial_id, value)
         self._values[trial_id] = max(value, best, key=lambda x: self._sign * x)
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells Optuna the value of a point once all of its trials have ended."""
         if result is not None:
             self.on_trial_result(trial_id, result)
@@ -77,13 +75,15 @@ class SweepSearch(OptunaSearch):
         super().on_trial_complete(group[0], mean, error=not values)
 
 
+def _nothing(trial: object) -> None:
+    """The space of a sweep that searches nothing: one point, perhaps with several seeds."""
+
+
 def _sampler(sweep: SweepFile) -> "BaseSampler":
     from optuna.samplers import RandomSampler, TPESampler
 
     if sweep.sampler == "tpe":
         # a third of the points at random first; parallel trials spread out
         start = max(3, sweep.points // 3)
-        return TPESampler(
-            seed=sweep.sampler_seed, n_startup_trials=start, constant_liar=True, multivariate=True
-        )
+        return TPESampler(seed=sweep.sampler_seed, n_startup_trials=start, constant_liar=True, multivariate=True)
     return RandomSampler(seed=sweep.sampler_seed)

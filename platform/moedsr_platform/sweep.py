@@ -193,9 +193,7 @@ class _Session:
         if target is not None:
             from moedsr_platform.registry import register
 
-            version = register(
-                Path(best.checkpoint), run_id, model=target.model, alias=target.alias, metrics=best.best
-            )
+            version = register(Path(best.checkpoint), run_id, model=target.model, alias=target.alias, metrics=best.best)
             model = f"models:/{target.model}@{target.alias}"
             self.show.say(f"registered as {model} (version {version})")
         self.show.say("\nnext:")

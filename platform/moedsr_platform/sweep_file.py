@@ -50,13 +50,9 @@ class Resources(Section):
     """What one trial occupies while it runs."""
 
     workers: Positive = Field(1, description="Ray Train workers of a trial; the batch is divided among them")
-    gpus_per_worker: Annotated[float, Field(ge=0)] = Field(
-        0, description="GPUs of a worker; 0 trains on the CPU"
-    )
+    gpus_per_worker: Annotated[float, Field(ge=0)] = Field(0, description="GPUs of a worker; 0 trains on the CPU")
     cpus_per_worker: Positive = Field(1, description="CPU cores, and torch threads, of a worker")
-    concurrent_trials: Positive | None = Field(
-        None, description="at once; `auto`: as many as the cluster holds"
-    )
+    concurrent_trials: Positive | None = Field(None, description="at once; `auto`: as many as the cluster holds")
     worker_restarts: Annotated[int, Field(ge=0)] = Field(
         2, description="how often a trial that lost a worker goes on from its last checkpoint"
     )
@@ -91,9 +87,7 @@ class SweepFile(Section):
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     sampler_seed: int = Field(0, description="the same seed and trial order sample the same points")
     scheduler: Scheduler | None = Field(None, description="`none`, or `asha`")
-    trials: Positive | None = Field(
-        None, description="points sampled; with `sampler: grid` default all points"
-    )
+    trials: Positive | None = Field(None, description="points sampled; with `sampler: grid` default all points")
     seeds: Positive = Field(1, description="trials of each point, with training.seed, training.seed + 1, ...")
     objective: Objective = Objective()
     resources: Resources = Resources()
@@ -131,9 +125,7 @@ def load_sweep(path: Path) -> SweepFile:
     """
     source = YamlSource(path)
     if "base" not in source.data and "data" in source.data:
-        raise InputError(
-            f"{source.where(('data',))}: this is a run file, not a sweep: use `moedsr train {path}`"
-        )
+        raise InputError(f"{source.where(('data',))}: this is a run file, not a sweep: use `moedsr train {path}`")
     source.data.setdefault("name", path.stem)
     search = source.data.get("search")
     if isinstance(search, dict):
@@ -151,9 +143,7 @@ def load_run(path: Path) -> SweepFile:
     """
     source = YamlSource(path)
     if "base" in source.data:
-        raise InputError(
-            f"{source.where(('base',))}: this is a sweep file, not a run: use `moedsr sweep {path}`"
-        )
+        raise InputError(f"{source.where(('base',))}: this is a sweep file, not a run: use `moedsr sweep {path}`")
     source.data.setdefault("name", path.stem)
     run = source.build(RunFile)
     base = Config(**{name: getattr(run, name) for name in Config.model_fields})
@@ -193,24 +183,16 @@ def _check_search(source: YamlSource, sweep: SweepFile) -> None:
             if problem := problem_with(sweep.base, key, value):
                 raise InputError(f"{where}: search {problem}")
         if sweep.sampler == "grid" and not domain.listed:
-            raise InputError(
-                f"{where}: `{key}` is a {domain.kind} range, but `sampler: grid` needs grid or choice"
-            )
+            raise InputError(f"{where}: `{key}` is a {domain.kind} range, but `sampler: grid` needs grid or choice")
         if sweep.sampler != "grid" and domain.kind == "grid":
-            raise InputError(
-                f"{where}: `{key}`: grid needs `sampler: grid`; `sampler: {sweep.sampler}` takes choice"
-            )
+            raise InputError(f"{where}: `{key}`: grid needs `sampler: grid`; `sampler: {sweep.sampler}` takes choice")
     if sweep.seeds > 1 and "training.seed" in sweep.search:
         where = source.where(("search", "training.seed"))
         raise InputError(f"{where}: `training.seed` is searched, but `seeds: {sweep.seeds}` sets it")
     if sweep.sampler != "grid" and sweep.trials is None:
-        raise InputError(
-            f"{source.where(('sampler',))}: key `trials` is missing: `sampler: {sweep.sampler}` needs it"
-        )
+        raise InputError(f"{source.where(('sampler',))}: key `trials` is missing: `sampler: {sweep.sampler}` needs it")
     if not sweep.search and sweep.points > 1:
-        raise InputError(
-            f"{source.where(('trials',))}: `trials` is {sweep.points}, but nothing is searched; use seeds"
-        )
+        raise InputError(f"{source.where(('trials',))}: `trials` is {sweep.points}, but nothing is searched; use seeds")
     _check_gate(source, sweep)
 
 

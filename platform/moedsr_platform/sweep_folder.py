@@ -54,9 +54,7 @@ def new_folder(sweep: SweepFile, file: Path) -> SweepFolder:
         folder = SweepFolder((parent / name).absolute())
         folder.trials.mkdir(parents=True)
     except OSError as error:
-        raise InputError(
-            f"{parent}: cannot be written: {error.strerror}; choose another with --results"
-        ) from None
+        raise InputError(f"{parent}: cannot be written: {error.strerror}; choose another with --results") from None
     shutil.copyfile(file, folder.path / "sweep.yaml")
     _write(folder.path / "sweep.json", _resolved(sweep))
     return folder

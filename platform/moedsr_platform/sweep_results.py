@@ -64,9 +64,7 @@ def trials_of(client: "MlflowClient", sweep: "Run") -> list["Run"]:
     objective = sweep.data.tags.get(OBJECTIVE_TAG, "val/iou")
     sign = 1 if sweep.data.tags.get(MODE_TAG, "max") == "min" else -1
     worst = float("inf")
-    return sorted(
-        runs, key=lambda run: (sign * run.data.metrics.get(objective, sign * worst), run.info.start_time)
-    )
+    return sorted(runs, key=lambda run: (sign * run.data.metrics.get(objective, sign * worst), run.info.start_time))
 
 
 def sweep_table(client: "MlflowClient", sweep: "Run") -> Table:

@@ -28,9 +28,7 @@ def output() -> Console:
 
 def show(table: Table) -> None:
     """Print a table with its title and note."""
-    rich = RichTable(
-        title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    rich = RichTable(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for column, right in zip(table.columns, table.right_aligned(), strict=True):
         rich.add_column(column, justify="right" if right else "left", overflow="fold")
     for row in table.rows:

@@ -57,6 +57,7 @@ def connect(uri: str | None = None, *, create: bool = True) -> "MlflowClient":
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the outbox is the patient one
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow  # a second long, and it reads the environment
 
@@ -95,20 +96,12 @@ class Tracker:
         client = connect(address)
         found = client.get_experiment_by_name(experiment)
         if found is not None and found.lifecycle_stage != "active":
-            raise InputError(
-                f"experiment {experiment!r} is deleted in {address}: restore it, or name another one"
-            )
+            raise InputError(f"experiment {experiment!r} is deleted in {address}: restore it, or name another one")
         folder = artifact_folder(address)
         experiment_id = (
             found.experiment_id
             if found
-            else client.create_experiment(
-                experiment,
-                artifact_location=folder.as_uri() if folder else None,
-                tags={
-                    "mlflow.experimentKind": "custom_model_development"
-                },  # the UI opens on runs, not on traces
-            )
+            else client.create_experiment(experiment, artifact_location=folder.as_uri() if folder else None)
         )
         return cls(client, address, experiment_id)
 
@@ -127,9 +120,7 @@ class Tracker:
         run_id: str = run.info.run_id
         if sweep_file is not None and sweep_file.is_file():
             text = sweep_file.read_text(encoding="utf-8")
-            self._outbox.task(
-                run_id, "the sweep file", lambda: self.client.log_text(run_id, text, "sweep.yaml")
-            )
+            self._outbox.task(run_id, "the sweep file", lambda: self.client.log_text(run_id, text, "sweep.yaml"))
         return run_id
 
     def trial_run(
@@ -159,17 +150,13 @@ class Tracker:
         run_id: str = run.info.run_id
         self._begin(run, config.flat())
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        self._outbox.task(
-            run_id, "the configuration", lambda: self.client.log_text(run_id, text, "config.yaml")
-        )
+        self._outbox.task(run_id, "the configuration", lambda: self.client.log_text(run_id, text, "config.yaml"))
         return run_id
 
     def log_history(self, run_id: str, history: History) -> None:
         """Metrics by step. Steps that the store has already, from before a resume, are skipped."""
         now = time.time_ns() // 1_000_000
-        points = [
-            (name, float(value), step, now) for step, metrics in history for name, value in metrics.items()
-        ]
+        points = [(name, float(value), step, now) for step, metrics in history for name, value in metrics.items()]
         if points:
             self._outbox.points(run_id, points)
 
@@ -205,9 +192,7 @@ class Tracker:
             **({BEST_TAG: best_run_id} if best_run_id else {}),
         }
         self.log_history(run_id, [(0, metrics)] if metrics else [])
-        self._outbox.task(
-            run_id, "the result table", lambda: self.client.log_text(run_id, table, "results.md")
-        )
+        self._outbox.task(run_id, "the result table", lambda: self.client.log_text(run_id, table, "results.md"))
         self._outbox.task(run_id, f"the end of run {run_id}", lambda: self._end(run_id, STATUS[state], tags))
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -233,9 +218,7 @@ class Tracker:
     # making and finding runs
 
     def _find(self, condition: str) -> "Run | None":
-        runs = self.client.search_runs(
-            [self.experiment_id], condition, max_results=1, order_by=["start_time ASC"]
-        )
+        runs = self.client.search_runs([self.experiment_id], condition, max_results=1, order_by=["start_time ASC"])
         return runs[0] if runs else None
 
     def _create(self, name: str, tags: Mapping[str, str]) -> "Run":
@@ -282,8 +265,7 @@ class Tracker:
         if run_id not in self._last_steps:
             names = [] if run_id in self._known_runs else list(self.client.get_run(run_id).data.metrics)
             self._last_steps[run_id] = {
-                name: max(metric.step for metric in self.client.get_metric_history(run_id, name))
-                for name in names
+                name: max(metric.step for metric in self.client.get_metric_history(run_id, name)) for name in names
             }
         return self._last_steps[run_id]
 
@@ -308,9 +290,7 @@ class Tracker:
     def _set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
-        self.client.log_batch(
-            run_id, tags=[RunTag(key, str(value)[:LONGEST_TAG]) for key, value in tags.items()]
-        )
+        self.client.log_batch(run_id, tags=[RunTag(key, str(value)[:LONGEST_TAG]) for key, value in tags.items()])
 
 
 def trial_name(trial_id: str, config: Config) -> str:

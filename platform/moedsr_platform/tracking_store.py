@@ -100,9 +100,7 @@ def _check_sqlite(path: Path, *, create: bool) -> None:
         with path.open("rb") as file:
             header = file.read(16)
         if header and header != b"SQLite format 3\0":
-            raise InputError(
-                f"tracking store {path} is not a SQLite file: move it away, or name another store"
-            )
+            raise InputError(f"tracking store {path} is not a SQLite file: move it away, or name another store")
     existing = next(place for place in (path, *path.parents) if place.exists())
     if not os.access(existing, os.W_OK) or (existing != path and not existing.is_dir()):
         raise InputError(f"tracking store {path} cannot be written: {existing} is not a writable folder")

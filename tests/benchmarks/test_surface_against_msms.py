@@ -52,9 +52,7 @@ def test_distance_to_msms(path, spacing, ours):
     positions, elements = read_atoms(path.with_suffix(".pdb"))
     radii = bondi_radii(elements) if ours else np.array([ORACLE_RADII[element] for element in elements])
     start = time.perf_counter()
-    surface = solvent_excluded_surface(
-        positions, radii, spacing=spacing, probe_radius=1.4 if ours else ORACLE_PROBE
-    )
+    surface = solvent_excluded_surface(positions, radii, spacing=spacing, probe_radius=1.4 if ours else ORACLE_PROBE)
     mesh = surface.mesh()
     seconds = time.perf_counter() - start
 

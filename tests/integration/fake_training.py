@@ -1,7 +1,7 @@
 """A training function that is over in seconds, and a driver for it: to try the platform without the science.
 
-The score depends on expert.count alone and is best at 8. What happens is written to $FAKE_LOG: ``count start step``
-when a worker begins. Count 13 raises; count 8 is killed once, at step 30, when $FAKE_KILL is set.
+The score depends on expert.count alone and is best at 8. When a worker begins, ``count seed step`` is written to
+$FAKE_LOG. Count 13 raises; count 8 is killed once, at step 30, when $FAKE_KILL is set.
 """
 
 import json
@@ -45,13 +45,9 @@ def train(
         raise ValueError("thirteen is\nunlucky")
     for step in range(start + 1, last + 1):
         time.sleep(float(os.environ.get("FAKE_SECONDS", "0.01")))
-        if (
-            step == 30
-            and count == 8
-            and "FAKE_KILL" in os.environ
-            and not log.with_suffix(".killed").exists()
-        ):
+        if step == 30 and count == 8 and "FAKE_KILL" in os.environ and not log.with_suffix(".killed").exists():
             log.with_suffix(".killed").touch()
+            time.sleep(5)  # Ray's controller takes the last checkpoint in every two seconds
             os.kill(os.getpid(), signal.SIGKILL)
         if step % config.training.report_every == 0:
             validate = step % config.training.validate_every == 0
@@ -61,9 +57,7 @@ def train(
 
 
 def make_report(config: Config, step: int, scratch: Path | None) -> Report:
-    history = [
-        (at, {"train/loss": 1 / at}) for at in range(step - config.training.report_every + 1, step + 1)
-    ]
+    history = [(at, {"train/loss": 1 / at}) for at in range(step - config.training.report_every + 1, step + 1)]
     if scratch is None:
         return Report(step, {}, None, False, history)
     metrics = {
@@ -86,9 +80,7 @@ def main(file: str, *flags: str) -> None:
     from moedsr_platform.sweep_file import load_sweep
 
     try:
-        run_sweep(
-            Request(sweep=load_sweep(Path(file)), file=Path(file), resume="--resume" in flags, train=train)
-        )
+        run_sweep(Request(sweep=load_sweep(Path(file)), file=Path(file), resume="--resume" in flags, train=train))
     except (InputError, JobError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2 if isinstance(error, InputError) else 1)

@@ -33,13 +33,9 @@ def checkpoint(tmp_path: Path, tiny_run: Config, tiny_store: SurfaceStore) -> Pa
 def test_the_model_stands_beside_the_baselines(checkpoint: Path) -> None:
     result = CliRunner().invoke(main, ["evaluate", str(checkpoint), "--split", "test", "--frames", "2"])
     assert result.exit_code == 0, result.output
-    rows = [
-        line.split() for line in result.stdout.splitlines() if line.strip().startswith(("1vii_A", "mean"))
-    ]
+    rows = [line.split() for line in result.stdout.splitlines() if line.strip().startswith(("1vii_A", "mean"))]
     assert [row[:2] for row in rows] == [
-        [protein, predictor]
-        for protein in ("1vii_A", "mean")
-        for predictor in ("naive", "smoothed", "model", "oracle")
+        [protein, predictor] for protein in ("1vii_A", "mean") for predictor in ("naive", "smoothed", "model", "oracle")
     ]
     naive, oracle = rows[0], rows[3]
     assert 0.3 < float(naive[2]) <= 1

@@ -22,15 +22,11 @@ def test_what_need_not_travel_is_not_counted(tmp_path: Path) -> None:
     assert jobs.check_size(tmp_path) == 10 + len("mine/\n")
 
 
-def test_too_much_to_upload_is_said_before_the_upload(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_much_to_upload_is_said_before_the_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "LIMIT", 3 * 1024**2)
     (tmp_path / "trajectories").mkdir()
     (tmp_path / "trajectories" / "a.xtc").write_bytes(b"x" * 4 * 1024**2)
-    with pytest.raises(
-        InputError, match=r"has 4 MB to upload, but a cluster takes 3 MB.*trajectories \(4 MB\)"
-    ):
+    with pytest.raises(InputError, match=r"has 4 MB to upload, but a cluster takes 3 MB.*trajectories \(4 MB\)"):
         jobs.check_size(tmp_path)
 
 
@@ -38,9 +34,7 @@ def test_this_checkout_can_be_uploaded() -> None:
     assert jobs.check_size(ROOT) < 50 * 1024**2
 
 
-def test_workers_find_the_platform_without_an_installation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_find_the_platform_without_an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
     environment = jobs.runtime_environment(tmp_path)
     assert environment["env_vars"]["PYTHONPATH"] == "platform"
@@ -52,7 +46,7 @@ def test_workers_find_the_platform_without_an_installation(
 def test_a_file_that_would_not_travel_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "sweep.yaml"
     other.write_text("x")
-    with pytest.raises(InputError, match="is not inside .*, which is all that the job will see"):
+    with pytest.raises(InputError, match=r"is not inside .*, which is all that the job will see"):
         jobs.submit(other, tmp_path / "checkout", "http://127.0.0.1:1", (), lambda text: None)
 
 

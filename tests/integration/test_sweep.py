@@ -48,9 +48,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "FAKE_LOG": str(tmp_path / "starts.txt"),
         "OMP_NUM_THREADS": "1",
     }
-    kept = {
-        key: value for key, value in os.environ.items() if key not in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS")
-    }
+    kept = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS")}
     return {**kept, **own}
 
 
@@ -84,9 +82,9 @@ def test_trials_complete_are_stopped_fail_and_survive_a_killed_worker(
     tmp_path: Path, source: Path, environment: dict[str, str]
 ) -> None:
     file = write_sweep(tmp_path, source, [8, 4, 13], at_once=1)
-    done = subprocess.run(
-        driver(file), env={**environment, "FAKE_KILL": "1"}, capture_output=True, text=True, timeout=400
-    )
+    # slow enough for the decision to stop a trial to reach it
+    slow = {**environment, "FAKE_KILL": "1", "FAKE_SECONDS": "0.3"}
+    done = subprocess.run(driver(file), env=slow, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     # the killed worker went on from its checkpoint; the trial that raises was tried again once
     assert starts(environment) == [(8, 0, 0), (8, 0, 20), (4, 0, 0), (13, 0, 0), (13, 0, 0)]
@@ -112,9 +110,7 @@ def test_trials_complete_are_stopped_fail_and_survive_a_killed_worker(
     assert best.data.metrics["val/iou"] == pytest.approx(0.94)
 
 
-def test_a_killed_driver_is_resumed_where_it_was(
-    tmp_path: Path, source: Path, environment: dict[str, str]
-) -> None:
+def test_a_killed_driver_is_resumed_where_it_was(tmp_path: Path, source: Path, environment: dict[str, str]) -> None:
     file = write_sweep(tmp_path, source, [8, 6], at_once=2)
     slow = {**environment, "FAKE_SECONDS": "0.5"}
     process = subprocess.Popen(driver(file), env=slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -125,9 +121,7 @@ def test_a_killed_driver_is_resumed_where_it_was(
         process.wait()
     before = {row["trial_id"] for row in rows(tmp_path)}
     time.sleep(3)
-    done = subprocess.run(
-        driver(file, "--resume"), env=environment, capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run(driver(file, "--resume"), env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {row["trial_id"] for row in rows(tmp_path)} == before
     assert {row["state"] for row in rows(tmp_path)} <= {"COMPLETE", "PRUNED"}
@@ -143,11 +137,7 @@ def wait_for_validations(tmp_path: Path, process: "subprocess.Popen[bytes]") -> 
     while time.monotonic() < deadline:
         assert process.poll() is None, "the sweep ended before it could be killed"
         path = tmp_path / "results" / "sweeps" / "fake" / "trials.json"
-        if (
-            path.exists()
-            and len(found := json.loads(path.read_text())) == 2
-            and all(row["best"] for row in found)
-        ):
+        if path.exists() and len(found := json.loads(path.read_text())) == 2 and all(row["best"] for row in found):
             time.sleep(1)
             return
         time.sleep(0.3)
@@ -158,9 +148,7 @@ def test_what_cannot_work_is_said_before_anything_starts(
     tmp_path: Path, source: Path, environment: dict[str, str]
 ) -> None:
     file = write_sweep(tmp_path, source, [8], at_once=1)
-    none = subprocess.run(
-        driver(file, "--resume"), env=environment, capture_output=True, text=True, timeout=120
-    )
+    none = subprocess.run(driver(file, "--resume"), env=environment, capture_output=True, text=True, timeout=120)
     assert none.returncode == 2
     assert "no sweep `fake` to resume under" in none.stderr
     file.write_text(file.read_text().replace("workers: 1", "workers: 900"))

@@ -73,7 +73,7 @@ def test_a_grid_has_all_points_unless_told_otherwise(tmp_path: Path) -> None:
         ("trials: 6", "sampler: grid", 7, r"loguniform range, but `sampler: grid` needs grid or choice"),
         ("trials: 6", "trials: 6\nsampler: bayes", 9, r'`sampler` is "bayes", but must be'),
         ("trials: 6", "trials: 6\nobjective: {metric: val/iuo}", 9, r'`objective.metric` is "val/iuo"'),
-        ("trials: 6", "trials: 6\nscheduler: {asha: {grace_steps: 0}}", 9, r"`scheduler.asha.grace_steps` is"),
+        ("trials: 6", "trials: 6\nscheduler: {asha: {grace_steps: 0}}", 9, r"`scheduler.asha.grace_steps`"),
         ("trials: 6", "trials: 6\nresources: {workers: 0}", 9, r"`resources.workers` is 0"),
         ("name: demo", "name: a b", 1, r'`name` is "a b"'),
         ("training.learning_rate: {loguniform: [1e-4, 1e-2]}", "training.seed: {choice: [1, 2]}\nseeds: 2", 7,

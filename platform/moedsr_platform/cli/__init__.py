@@ -27,26 +27,18 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Data and training": {
         "data": Entry("moedsr_platform.cli.data:data", "Prepare and check surface stores."),
         "train": Entry("moedsr_platform.cli.train:train", "Train one model, as a sweep of a single trial."),
-        "sweep": Entry(
-            "moedsr_platform.cli.sweep:sweep", "Search hyperparameters: Ray Tune + Optuna, tracked."
-        ),
+        "sweep": Entry("moedsr_platform.cli.sweep:sweep", "Search hyperparameters: Ray Tune + Optuna, tracked."),
         "submit": Entry("moedsr_platform.cli.submit:submit", "Run a sweep as a job on a Ray cluster."),
     },
     "Results": {
         "evaluate": Entry("moedsr_platform.cli.evaluate:evaluate", "Score a model beside the baselines."),
-        "report": Entry(
-            "moedsr_platform.cli.report:report", "Tables and figures of a sweep, from its tracked runs."
-        ),
-        "promote": Entry(
-            "moedsr_platform.cli.promote:promote", "Give a registered model an alias (champion)."
-        ),
+        "report": Entry("moedsr_platform.cli.report:report", "Tables and figures of a sweep, from its tracked runs."),
+        "promote": Entry("moedsr_platform.cli.promote:promote", "Give a registered model an alias (champion)."),
         "predict": Entry("moedsr_platform.cli.predict:predict", "Surfaces of a PDB file over time, as PLY."),
     },
     "Environment": {
         "ui": Entry("moedsr_platform.cli.ui:ui", "Open the MLflow UI on the tracking store in use."),
-        "doctor": Entry(
-            "moedsr_platform.cli.doctor:doctor", "What works here, and what to do where it does not."
-        ),
+        "doctor": Entry("moedsr_platform.cli.doctor:doctor", "What works here, and what to do where it does not."),
     },
 }
 COMMANDS: dict[str, Entry] = {name: entry for section in SECTIONS.values() for name, entry in section.items()}

@@ -15,9 +15,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("source")
-@click.option(
-    "--out", "store", type=click.Path(path_type=Path, file_okay=False), required=True, help="The store."
-)
+@click.option("--out", "store", type=click.Path(path_type=Path, file_okay=False), required=True, help="The store.")
 @click.option("--settings", type=click.Path(path_type=Path, dir_okay=False), help="YAML file of settings.")
 @click.option("--frames", type=int, help="Frames kept per protein.")
 @click.option("--surface-points", type=int, help="Points on each frame's surface.")
@@ -65,8 +63,6 @@ def _settings(file: Path | None, frames: int | None, surface_points: int | None)
     """Settings of a file (PrepareConfig's own keys) with the options put in."""
     values = {} if file is None else YamlSource(file).build(PrepareConfig).model_dump()
     values |= {
-        key: value
-        for key, value in (("frames", frames), ("surface_points", surface_points))
-        if value is not None
+        key: value for key, value in (("frames", frames), ("surface_points", surface_points)) if value is not None
     }
     return PrepareConfig(**values)

@@ -7,15 +7,11 @@ import click
 
 @click.command()
 @click.argument("model")
-@click.option(
-    "--store", type=click.Path(path_type=Path), help="Surface store; default: the one it was trained on."
-)
+@click.option("--store", type=click.Path(path_type=Path), help="Surface store; default: the one it was trained on.")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
 @click.option("--protein", "proteins", multiple=True, help="Only this one; may be repeated; default: all.")
 @click.option("--frames", type=click.IntRange(1), help="Frames per protein, evenly spread; default: all.")
-@click.option(
-    "--stride", type=click.IntRange(1), help="Every n-th node of the metric grid; default: as trained."
-)
+@click.option("--stride", type=click.IntRange(1), help="Every n-th node of the metric grid; default: as trained.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, with a row for each protein.")
 def evaluate(

@@ -34,9 +34,7 @@ def parse_times(text: str) -> list[float]:
         raise InputError(f"--times is {text!r}, but {rule}") from error
     outside = [time for time in times if not -1 <= time <= 1]
     if outside:
-        raise InputError(
-            f"--times {text!r}: {outside[0]:g} is outside [-1, 1], the time span that a model knows"
-        )
+        raise InputError(f"--times {text!r}: {outside[0]:g} is outside [-1, 1], the time span that a model knows")
     if not times:
         raise InputError(f"--times {text!r} has no instant: {rule}")
     return times
@@ -52,18 +50,14 @@ def _spread(start: float, stop: float, count: int) -> list[float]:
 @click.command()
 @click.argument("model")
 @click.argument("pdb", type=click.Path(path_type=Path))
-@click.option(
-    "--times", default="-1:1:5", show_default=True, help="START:STOP:COUNT or t,t,… within [-1, 1]."
-)
+@click.option("--times", default="-1:1:5", show_default=True, help="START:STOP:COUNT or t,t,… within [-1, 1].")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the PLY files.")
 @click.option("--chain", help="Which chain, where the file has several.")
 @click.option(
     "--resolution", type=click.IntRange(16, 1024), default=128, show_default=True, help="Grid nodes per axis."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda.")
-def predict(
-    model: str, pdb: Path, times: str, out: Path, chain: str | None, resolution: int, device: str
-) -> None:
+def predict(model: str, pdb: Path, times: str, out: Path, chain: str | None, resolution: int, device: str) -> None:
     """Predict the molecular surface of PDB over time with MODEL: one PLY file a time, in the PDB's
     coordinates (Å).
 

@@ -20,6 +20,4 @@ def promote(model: str, alias: str) -> None:
     scores = ", ".join(f"{name} {value}" for name, value in sorted(done.metrics.items()))
     chosen_by = f": {scores}" if scores else ""
     click.echo(f"models:/{done.model}@{done.alias} is now version {done.version}{before}{chosen_by}")
-    click.echo(
-        f"Use it: moedsr predict models:/{done.model}@{done.alias} FILE.pdb --times -1:1:5 --out surfaces"
-    )
+    click.echo(f"Use it: moedsr predict models:/{done.model}@{done.alias} FILE.pdb --times -1:1:5 --out surfaces")

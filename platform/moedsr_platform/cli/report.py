@@ -41,9 +41,7 @@ def sweep(sweep: str | None, csv_file: Path | None) -> None:
 @report.command()
 @click.argument("run", required=False)
 @CSV
-@click.option(
-    "--png", "png_file", type=click.Path(path_type=Path), help="Also draw the expert-by-protein heat map."
-)
+@click.option("--png", "png_file", type=click.Path(path_type=Path), help="Also draw the expert-by-protein heat map.")
 def experts(run: str | None, csv_file: Path | None, png_file: Path | None) -> None:
     """Which expert serves which protein (Fig. 3), of a trial's run id or of a sweep's best trial."""
     from moedsr_platform.tracking import connect

@@ -18,9 +18,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--name", help="Name of the sweep instead of the file's.")
 @click.option("--results", type=FOLDER, help="Folder of results. [default: $MOEDSR_HOME or ./results]")
 @click.option("--address", help="Ray cluster. [default: $RAY_ADDRESS, else this machine]")
-def sweep(
-    file: Path, resume: bool, dry_run: bool, name: str | None, results: Path | None, address: str | None
-) -> None:
+def sweep(file: Path, resume: bool, dry_run: bool, name: str | None, results: Path | None, address: str | None) -> None:
     """Search hyperparameters with Ray Tune and Optuna, as FILE says; every trial is an MLflow run.
 
     \b

@@ -15,9 +15,7 @@ from moedsr_platform.sweep_file import load_run
 @click.option("--name", help="Name of the run instead of the file's.")
 @click.option("--results", type=FOLDER, help="Folder of results. [default: $MOEDSR_HOME or ./results]")
 @click.option("--address", help="Ray cluster. [default: $RAY_ADDRESS, else this machine]")
-def train(
-    file: Path, resume: bool, dry_run: bool, name: str | None, results: Path | None, address: str | None
-) -> None:
+def train(file: Path, resume: bool, dry_run: bool, name: str | None, results: Path | None, address: str | None) -> None:
     """Train one model with the configuration in FILE; one MLflow run.
 
     \b

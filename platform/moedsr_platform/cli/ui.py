@@ -37,7 +37,7 @@ def ui(port: int, host: str) -> None:
         except OSError as error:
             raise InputError(f"--port {port} on {host}: {error.strerror}; try --port {port + 1}") from error
     folder = artifact_folder(uri)
-    click.echo(f"MLflow UI on {uri}\n  http://{host}:{port}   (Ctrl-C stops it)")
+    click.echo(f"MLflow UI on {uri} (Ctrl-C stops it)\n  http://{host}:{port}/#{_first_page(uri)}")
     sys.stdout.flush()
     command = [
         sys.executable,
@@ -54,3 +54,12 @@ def ui(port: int, host: str) -> None:
     command += ["--workers", "1", *(["--default-artifact-root", folder.as_uri()] if folder else [])]
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.execv(sys.executable, command)
+
+
+def _first_page(uri: str) -> str:
+    """The list of our runs; MLflow's own first page is about chat traces."""
+    from moedsr_platform.tracking import EXPERIMENT, connect
+
+    mode = "?workflowType=machine_learning"
+    experiment = connect(uri, create=False).get_experiment_by_name(EXPERIMENT)
+    return f"/experiments/{experiment.experiment_id}/runs{mode}" if experiment else f"/experiments{mode}"

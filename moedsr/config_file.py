@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -130,10 +130,18 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
 
 
 def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """Names, as a file has them, of the keys below a key path; none where no section lies there."""
     for part in path:
-        field = model.model_fields.get(str(part))
-        annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        found = [field.annotation for name, field in model.model_fields.items() if (field.alias or name) == part]
+        sections = [section for annotation in found for section in _sections_in(annotation)]
+        if not sections:
             return []
-        model = annotation
-    return list(model.model_fields)
+        model = sections[0]
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation allows: itself, or those of ``X | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for choice in get_args(annotation) for section in _sections_in(choice)]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, ConfigDict, Field
 
 from moedsr.config_file import YamlSource, load_config
 from moedsr.errors import InputError
@@ -44,6 +45,35 @@ def test_errors(tmp_path: Path, text: str, message: str) -> None:
     assert message in str(error.value)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
+
+
+class Inner(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    grace_steps: int = 1
+
+
+class Outer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    scheduler: Inner | None = None
+    register_as: Inner | None = Field(None, alias="register")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("scheduler: {grace_step: 3}", "unknown key `scheduler.grace_step` (did you mean `grace_steps`?)"),
+        ("register: {steps: 3}", "unknown key `register.steps` (did you mean `grace_steps`?); allowed: grace_steps"),
+        ("registre: {}", "unknown key `registre` (did you mean `register`?); allowed: register, scheduler"),
+    ],
+)
+def test_help_uses_the_files_own_names_and_looks_into_optional_sections(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        YamlSource(path).build(Outer)
+    assert message in str(error.value)
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -21,6 +21,14 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML that reads ``1e-4`` as a number, refuses repeated keys, and remembers lines."""
 
 
+# YAML 1.1 reads on, off, yes, no as truth values; 1.2, and every user, as words
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 _Loader.add_implicit_resolver(  # YAML 1.1 wants a dot and a sign before it sees a float
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$"),

@@ -103,7 +103,7 @@ class Evaluator:
 
     def _prepare(self, name: str) -> _Truth:
         protein = self.store.protein(name)
-        if self.config.evaluation.on == "trained":
+        if self.config.evaluation.scope == "trained":
             candidates = training_frames(protein, self.config)
         else:
             candidates = list(range(1, len(protein)))

@@ -26,8 +26,9 @@ def verdict(scores: Mapping[str, float], metric: str, mode: str) -> str | None:
         nothing, static = scores[f"naive/{kind}"], scores.get(f"oracle/{kind}", float("nan"))
     gain = model - nothing if mode == "max" else nothing - model
     how = "no better and no worse" if abs(gain) < EQUAL else "better" if gain > 0 else "worse"
-    than = "than doing nothing" + (f", by {abs(gain):.3f}" if abs(gain) >= EQUAL else "")
-    sentence = (
-        f"{metric}: doing nothing (P0 for every frame) scores {nothing:.3f}, the best model {model:.3f}: {how} {than}"
+    by = "" if abs(gain) < EQUAL else f", by {abs(gain):.3f}"
+    ceiling = f"; the best static surface scores {static:.3f}" if static == static else ""
+    return (
+        f"{metric}: doing nothing (P0 for every frame) scores {nothing:.3f}, the best model {model:.3f}: "
+        f"{how} than doing nothing{by}{ceiling}"
     )
-    return sentence + (f"; the best static surface scores {static:.3f}" if static == static else "")

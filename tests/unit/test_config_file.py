@@ -108,3 +108,9 @@ def test_where(tmp_path: Path) -> None:
     assert source.where(("a", "b")) == f"{path}:2"
     assert source.where(("a", "c", 1)) == f"{path}:5"
     assert source.where(("a", "absent")) == f"{path}:1"
+
+
+def test_on_and_no_are_words(tmp_path: Path) -> None:
+    path = tmp_path / "words.yaml"
+    path.write_text("on: no\nyes: off\nflag: true\n")
+    assert YamlSource(path).data == {"on": "no", "yes": "off", "flag": True}

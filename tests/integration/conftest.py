@@ -13,7 +13,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MINI_ATLAS = ROOT / "moedsr" / "data" / "mini_atlas"
-SPLITS = {"train": ["1l2y_A", "1vii_A"], "val": ["1crn_A"]}
+SPLITS = {"train": ["1l2y_A", "1crn_A"], "val": ["1vii_A"]}
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +104,13 @@ name: {name}
   data:
     source: {source}
     prepare: {{frames: 4, surface_points: 300, grid_spacing: 1.0, occupancy_grid: 24}}
-  router: {{cloud_points: 64, point_features: 4, residue_features: 4, protein_features: 4, hidden_channels: 4, layers: 1}}
+  router:
+    cloud_points: 64
+    point_features: 4
+    residue_features: 4
+    protein_features: 4
+    hidden_channels: 4
+    layers: 1
   gate: {{top_k: 2}}
   expert: {{count: 2, hidden_layers: 2, hidden_size: 24, harmonic_channels: 4, latent_size: 4}}
   training:

@@ -29,6 +29,9 @@ resources: {{workers: 1, cpus_per_worker: 1, concurrent_trials: {at_once}, worke
 """
 
 
+ASHA = "{asha: {grace_steps: 20, reduction_factor: 2}}"
+
+
 def write_sweep(folder: Path, source: Path, counts: list[int], at_once: int, scheduler: str = "none") -> Path:
     path = folder / "fake.yaml"
     text = SWEEP.format(source=source, counts=counts, at_once=at_once, scheduler=scheduler)

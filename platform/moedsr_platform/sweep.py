@@ -202,17 +202,18 @@ class _Session:
             version = register(Path(best.checkpoint), run_id, model=target.model, alias=target.alias, metrics=best.best)
             model = f"models:/{target.model}@{target.alias}"
             self.show.say(f"registered as {model} (version {version})")
-        # the same store for who types the next command, in another folder perhaps
-        here = "MLFLOW_TRACKING_URI" in os.environ or results_folder() == Path("results").absolute()
-        moedsr = "moedsr" if here else f"MOEDSR_HOME={results_folder()} moedsr"
-        self.show.say("\nnext:")
-        self.show.say(f"  {moedsr} ui")
+        following = []
+        # for who types the next command elsewhere
+        if "MLFLOW_TRACKING_URI" not in os.environ and results_folder() != Path("results").absolute():
+            following.append(f"export MOEDSR_HOME={shlex.quote(str(results_folder()))}")
+        following.append("moedsr ui")
         if target is not None:
-            self.show.say(f"  {moedsr} promote {model} --alias champion")
+            following.append(f"moedsr promote {model} --alias champion")
             model = f"models:/{target.model}@champion"
         else:
-            self.show.say(f"  {moedsr} evaluate {model} --store {self.spec.store} --split test")
-        self.show.say(f"  {moedsr} predict {model} FILE.pdb --times -1:1:5 --out surfaces")
+            following.append(f"moedsr evaluate {model} --store {self.spec.store} --split test")
+        following.append(f"moedsr predict {model} FILE.pdb --times -1:1:5 --out surfaces")
+        self.show.say("\n".join(["\nnext:", *(f"  {line}" for line in following)]))
 
     def _again(self) -> str:
         command = "sweep" if self.request.sweep.search else "train"

@@ -154,7 +154,7 @@ def test_ray_job_submit_as_typed(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "succeeded" in done.stdout
     assert f"results go to {cluster.results}" in done.stdout
-    assert f"MOEDSR_HOME={cluster.results} moedsr ui" in done.stdout
+    assert f"  export MOEDSR_HOME={cluster.results}\n  moedsr ui\n" in done.stdout
     assert "Traceback" not in done.stdout
     runs = runs_in(cluster.results)
     assert len(runs) == 3

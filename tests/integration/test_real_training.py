@@ -124,7 +124,7 @@ def test_the_best_trial_is_the_registered_candidate(sweep: Done) -> None:
 
 def test_what_the_user_reads_at_the_end(sweep: Done) -> None:
     assert "doing nothing (P0 for every frame) scores 0." in sweep.output
-    assert f"MOEDSR_HOME={sweep.folder / 'results'} moedsr ui" in sweep.output
+    assert f"  export MOEDSR_HOME={sweep.folder / 'results'}\n  moedsr ui\n" in sweep.output
 
 
 def test_two_workers_take_the_same_steps_as_one(

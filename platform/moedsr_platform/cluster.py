@@ -1,5 +1,6 @@
 """The Ray cluster: connecting to it quietly, and how many trials it holds."""
 
+import json
 import logging
 import os
 import warnings
@@ -10,6 +11,9 @@ import moedsr
 import moedsr_platform
 from moedsr.errors import InputError
 from moedsr_platform.sweep_file import Resources
+
+JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Set by Ray for the process that a job starts: its name and runtime environment."""
 
 _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -63,6 +67,13 @@ def connect(address: str | None) -> list[Node]:
     ]
 
 
+def job_id() -> str | None:
+    """Name of the Ray job that this process was started by, as `ray job list` shows it; None outside of jobs."""
+    settings = json.loads(os.environ.get(JOB_VARIABLE) or "{}")
+    name = settings.get("metadata", {}).get("job_submission_id")
+    return str(name) if name else None
+
+
 def _init(address: str | None) -> None:
     import ray
 
@@ -70,7 +81,7 @@ def _init(address: str | None) -> None:
     if address is None:
         # workers of a cluster started here inherit PYTHONPATH
         ray.init(address="local", num_cpus=int(this_machine().cpus), include_dashboard=False, **common)
-    elif "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:  # a submitted job: its runtime environment holds
+    elif JOB_VARIABLE in os.environ:  # a submitted job: its runtime environment holds
         ray.init(address=address, **common)
     else:
         ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": _python_path()}}, **common)

@@ -38,7 +38,9 @@ class SweepListener:
         """The MLflow run of a trial, made when it is first asked for."""
         if row.trial_id not in self.runs:
             config = self.spec.config(row.params)
-            self.runs[row.trial_id] = self.tracker.trial_run(self.parent, row.trial_id, config, self.tags)
+            self.runs[row.trial_id] = self.tracker.trial_run(
+                self.parent, row.trial_id, config, self.tags, goes_on=row.state not in ENDED
+            )
         return self.runs[row.trial_id]
 
     def started(self, trial_id: str, params: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from moedsr.data.ensemble import Ensemble, find_ensembles
 from moedsr.data.prepare import default_store_path, finish_store, prepare_protein
 from moedsr.data.store import SurfaceStore
 from moedsr.errors import InputError, JobError
+from moedsr_platform.tracking_store import in_uploaded_folder, results_folder
 
 Echo = Callable[[str], None]
 
@@ -38,9 +39,13 @@ def ensure_store(data: DataConfig, echo: Echo) -> tuple[DataConfig, SurfaceStore
 
 
 def store_path(data: DataConfig) -> Path:
-    """Where the store of a configuration lies or will lie."""
+    """Where the store of a configuration lies or will lie.
+
+    A relative place that did not come with a job's upload is below the results: the upload itself does not last.
+    """
     if data.store is not None:
-        return data.store.absolute()
+        lost = in_uploaded_folder() and not data.store.exists()
+        return results_folder() / data.store if lost else data.store.absolute()
     assert data.source is not None  # the configuration holds one of both
     return default_store_path(data.source, data.prepare).absolute()
 

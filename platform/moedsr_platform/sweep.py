@@ -234,7 +234,7 @@ def _tags(sweep: SweepFile, folder: SweepFolder, fingerprint: str) -> dict[str, 
         "moedsr.mode": sweep.objective.mode,
         "moedsr.store_fingerprint": fingerprint,
         "moedsr.git_commit": _git_commit(),
-        "moedsr.ray_job_id": os.environ.get("RAY_JOB_SUBMISSION_ID", ""),
+        "moedsr.ray_job_id": cluster.job_id() or "",
     }
     return {key: value for key, value in tags.items() if value}
 

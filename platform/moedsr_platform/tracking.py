@@ -125,8 +125,12 @@ class Tracker:
         tags: Mapping[str, str],
         *,
         name: str | None = None,
+        goes_on: bool = True,
     ) -> str:
-        """The run of a trial, new or found again by its trial id within its sweep."""
+        """The run of a trial, new or found again by its trial id within its sweep.
+
+        ``goes_on`` is False for a trial that ended before a resume: its run stays closed.
+        """
         parent = f" AND tags.`{PARENT_TAG}` = '{sweep_run_id}'" if sweep_run_id else ""
         run = self._find(f"tags.`{TRIAL_TAG}` = '{trial_id}'{parent}")
         if run is None:
@@ -142,6 +146,8 @@ class Tracker:
                 own[PARENT_TAG] = sweep_run_id
             run = self._create(name or trial_name(trial_id, config), {**own, **tags})
         run_id: str = run.info.run_id
+        if not goes_on and run.info.status != "RUNNING":
+            return run_id
         self._begin(run, config.flat())
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         self._outbox.task(run_id, "the configuration", lambda: self.client.log_text(run_id, text, "config.yaml"))

@@ -57,7 +57,7 @@ def execute(make_environment: Callable[[Path], dict[str, str]], runs_in: Callabl
 
     def run(command: str, file: Path, folder: Path) -> Done:
         line = [sys.executable, "-m", "moedsr_platform", command, str(file)]
-        done = subprocess.run(line, env=make_environment(folder), capture_output=True, text=True, timeout=400)
+        done = subprocess.run(line, env=make_environment(folder), capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr
         client = mlflow.MlflowClient(f"sqlite:///{folder / 'results' / 'mlflow.db'}")
         return Done(folder, done.stdout, client, runs_in(folder / "results"))

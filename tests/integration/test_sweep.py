@@ -67,7 +67,7 @@ def test_trials_complete_are_stopped_fail_and_survive_a_killed_worker(
     )
     # slow enough for the decision to stop a trial to reach it
     slow = {**environment, "FAKE_KILL": "1", "FAKE_SECONDS": "0.3"}
-    done = subprocess.run(driver(file), env=slow, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(driver(file), env=slow, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     # the killed worker went on from its checkpoint; the trial that raises was tried again once
     assert starts(environment) == [(8, 0, 0), (8, 0, 20), (4, 0, 0), (13, 0, 0), (13, 0, 0)]
@@ -105,17 +105,17 @@ def test_interrupted_and_killed_sweeps_go_on_where_they_were(
         wait_for_validations(tmp_path, process, number + 1)
         if sent is None:
             assert kill_tree(tmp_path) > 3
-            process.communicate(timeout=60)
+            process.communicate(timeout=180)
         else:
             process.send_signal(sent)
-            output = process.communicate(timeout=60)[0].decode()
+            output = process.communicate(timeout=180)[0].decode()
             assert process.returncode == 1, output
             # the last line, whole: nothing follows it, no traceback precedes it
             line = f"interrupted; finished trials are kept. Go on with: moedsr sweep {file} --resume"
             assert output.splitlines()[-1] == line
             assert "Traceback" not in output
         assert [row["state"] for row in rows(tmp_path)] == ["COMPLETE"] * number + ["RUNNING"]
-    done = subprocess.run(driver(file, "--resume"), env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(driver(file, "--resume"), env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [row["state"] for row in rows(tmp_path)] == ["COMPLETE"] * 3
     # no trial began anew: each went on from its checkpoint at step 20
@@ -126,7 +126,7 @@ def test_interrupted_and_killed_sweeps_go_on_where_they_were(
 
 def wait_for_validations(tmp_path: Path, process: "subprocess.Popen[bytes]", count: int) -> None:
     """Until so many trials have validated, the last being under way, and Tune has saved its state."""
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         assert process.poll() is None, "the sweep ended before it could be interrupted"
         path = tmp_path / "results" / "sweeps" / "fake" / "trials.json"
@@ -134,7 +134,7 @@ def wait_for_validations(tmp_path: Path, process: "subprocess.Popen[bytes]", cou
             time.sleep(1)
             return
         time.sleep(0.2)
-    raise AssertionError("no validation within 200 s")
+    raise AssertionError("no validation within 600 s")
 
 
 def test_what_cannot_work_is_said_before_anything_starts(

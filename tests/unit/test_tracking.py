@@ -252,3 +252,13 @@ def test_the_results_of_a_job_outlive_its_uploaded_folder(monkeypatch: pytest.Mo
     assert results_folder() == tmp_path / "home" / "moedsr-results"
     monkeypatch.setenv("MOEDSR_HOME", str(tmp_path / "mine"))
     assert results_folder() == tmp_path / "mine"
+
+
+def test_looking_up_the_run_of_an_ended_trial_leaves_it_closed(tracker: Tracker) -> None:
+    run_id = tracker.trial_run(None, "ended", config(), {})
+    tracker.finish_trial(run_id, "COMPLETE")
+    assert tracker.drain(20)
+    assert tracker.trial_run(None, "ended", config(), {}, goes_on=False) == run_id
+    assert tracker.client.get_run(run_id).info.status == "FINISHED"
+    assert tracker.trial_run(None, "ended", config(), {}) == run_id
+    assert tracker.client.get_run(run_id).info.status == "RUNNING"

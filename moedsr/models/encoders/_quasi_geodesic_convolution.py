@@ -1,6 +1,7 @@
 """dMaSIF's convolution: a filter of the offset in a local frame, in a window of the quasi-geodesic distance."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,14 +57,23 @@ class FramedSurface:
 
 def _pull(points: Tensor, normals: Tensor, scores: Tensor, radius: float) -> Tensor:
     """(M, 3) where the scores of its neighbours draw each point of one protein."""
-    rows = []
-    step = max(_ELEMENTS // (4 * len(points)), 1)
-    for x_i, n_i in zip(points.split(step), normals.split(step), strict=True):
+
+    def rows(x_i: Tensor, n_i: Tensor) -> Tensor:
         displacement = points[None] - x_i[:, None]
         distance = quasi_geodesic_distance(displacement, n_i[:, None], normals[None]) / radius
         weights = torch.exp(-distance.square()) * scores
-        rows.append((weights[:, None] @ displacement)[:, 0])
-    return torch.cat(rows)
+        return (weights[:, None] @ displacement)[:, 0]
+
+    return _a_few_at_a_time(rows, (points, normals), values_per_row=4 * len(points))
+
+
+def _a_few_at_a_time(rows: Callable[..., Tensor], parts: Sequence[Tensor], *, values_per_row: int) -> Tensor:
+    """``rows`` of all rows of the parts, in pieces whose inner values the backward pass computes again."""
+    step = max(_ELEMENTS // values_per_row, 1)
+    pieces = zip(*(part.split(step) for part in parts), strict=True)
+    if not torch.is_grad_enabled():
+        return torch.cat([rows(*piece) for piece in pieces])
+    return torch.cat([checkpoint(rows, *piece, use_reentrant=False, preserve_rng_state=False) for piece in pieces])
 
 
 class QuasiGeodesicConvolution(nn.Module):
@@ -99,17 +109,12 @@ class QuasiGeodesicConvolution(nn.Module):
         return self.out_norm(self.out(torch.cat(summed)), surface.protein)
 
     def _one_protein(self, points: Tensor, normals: Tensor, frames: Tensor, values: Tensor, radius: float) -> Tensor:
-        """(M, hidden) sums; a few rows at a time, whose filter values the backward pass computes again."""
-        step = max(_ELEMENTS // (len(points) * values.shape[1]), 1)
-        rows = zip(points.split(step), normals.split(step), frames.split(step), strict=True)
-        keep_nothing = torch.is_grad_enabled()
-        sums = [
-            checkpoint(self._rows, *row, points, normals, values, radius, use_reentrant=False, preserve_rng_state=False)
-            if keep_nothing
-            else self._rows(*row, points, normals, values, radius)
-            for row in rows
-        ]
-        return torch.cat(sums)
+        """(M, hidden) sums over the points of one protein."""
+
+        def rows(x_i: Tensor, n_i: Tensor, frames: Tensor) -> Tensor:
+            return self._rows(x_i, n_i, frames, points, normals, values, radius)
+
+        return _a_few_at_a_time(rows, (points, normals, frames), values_per_row=values.numel())
 
     def _rows(
         self, x_i: Tensor, n_i: Tensor, frames: Tensor, x: Tensor, n: Tensor, values: Tensor, radius: float

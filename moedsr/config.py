@@ -175,7 +175,7 @@ class EvaluationConfig(Section):
     """How a model is scored, the same for validation and test."""
 
     split: Literal["train", "val", "test"] = Field("val", description="split scored while training")
-    on: Literal["later", "trained"] = Field(
+    scope: Literal["later", "trained"] = Field(
         "later",
         description="later: the frames after P0; trained: those trained on, P0 included (memorisation)",
     )

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -21,6 +21,14 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML that reads ``1e-4`` as a number, refuses repeated keys, and remembers lines."""
 
 
+# YAML 1.1 reads on, off, yes, no as truth values; 1.2, and every user, as words
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 _Loader.add_implicit_resolver(  # YAML 1.1 wants a dot and a sign before it sees a float
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$"),
@@ -130,10 +138,18 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
 
 
 def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """Names, as a file has them, of the keys below a key path; none where no section lies there."""
     for part in path:
-        field = model.model_fields.get(str(part))
-        annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        found = [field.annotation for name, field in model.model_fields.items() if (field.alias or name) == part]
+        sections = [section for annotation in found for section in _sections_in(annotation)]
+        if not sections:
             return []
-        model = annotation
-    return list(model.model_fields)
+        model = sections[0]
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation allows: itself, or those of ``X | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for choice in get_args(annotation) for section in _sections_in(choice)]

@@ -19,7 +19,7 @@ from moedsr.geometry.level_set import values_on_metric_grid
 from moedsr.geometry.mesh import Mesh
 from moedsr.geometry.radii import bondi_radii
 from moedsr.geometry.surface import SolventExcludedSurface, solvent_excluded_surface
-from moedsr.inference import protein_field
+from moedsr.inference import ProteinField, protein_field
 from moedsr.metrics import compare_meshes, iou
 from moedsr.models.moedsr import MoEDSR
 from moedsr.scores import Evaluation, FrameScore
@@ -65,6 +65,7 @@ class Evaluator:
         self.store, self.config = store, config
         self.names = list(names)
         self._mine = self.names[distributed.rank() :: distributed.world_size()]
+        self.fields: dict[str, ProteinField] = {}  # of the model scored last, this worker's proteins
         self._truths: dict[str, _Truth] = {}
         self._smoothed = smoothed
         self._width: float | None = None
@@ -77,6 +78,7 @@ class Evaluator:
             scores += truth.baselines
             protein_input = ProteinInput.of(truth.protein, model.config.router.cloud_points)
             field = protein_field(model, protein_input, truth.protein.frame(0), code_index=codes.get(name, -1))
+            self.fields[name] = field
             for place, frame in enumerate(truth.frames):
                 time = float(truth.protein.times[frame])
                 values = values_on_metric_grid(field.at(time), self._nodes, self._stride)
@@ -101,7 +103,7 @@ class Evaluator:
 
     def _prepare(self, name: str) -> _Truth:
         protein = self.store.protein(name)
-        if self.config.evaluation.on == "trained":
+        if self.config.evaluation.scope == "trained":
             candidates = training_frames(protein, self.config)
         else:
             candidates = list(range(1, len(protein)))

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from scipy.ndimage import grey_closing
 from scipy.spatial import cKDTree
 
 from moedsr.geometry.mesh import Mesh
@@ -158,9 +159,11 @@ def _render(mesh: Mesh, truth: cKDTree | None, centre: np.ndarray, half: np.ndar
     index = (height - 1 - pixel[:, 1]) * WIDTH + pixel[:, 0]
     order = np.argsort(seen[:, 2], kind="stable")  # written last is nearest to the reader
     front = np.full(height * WIDTH, -1)
-    front[index[order]] = order
+    front[index[order]] = np.arange(len(order))
+    # a pixel that no point of the front happened to hit would show the far side: close such pinholes
+    front = grey_closing(front.reshape(height, WIDTH), size=(3, 3)).reshape(-1)
     drawn = front >= 0
-    chosen = front[drawn]
+    chosen = order[front[drawn]]
     shade = 0.35 + 0.65 * np.clip(normals[chosen] @ VIEW.T @ LIGHT, 0, 1)
     canvas[drawn] = shade[:, None] * _colours(points[chosen], truth)
     return canvas.reshape(height, WIDTH, 3)

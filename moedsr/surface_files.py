@@ -1,34 +1,29 @@
 """Truth and prediction of a few frames, as files to look at."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from moedsr.data.batches import spread
-from moedsr.data.protein_input import ProteinInput
 from moedsr.evaluation import Evaluator
 from moedsr.geometry.level_set import extract_level_set
-from moedsr.inference import protein_field
-from moedsr.models.moedsr import MoEDSR
-from moedsr.pictures import write_overview
 
 _FRAMES = 4
-_RESOLUTION = 96
+_RESOLUTION = 64
 
 
-def write_surfaces(folder: Path, model: MoEDSR, evaluator: Evaluator, codes: Mapping[str, int]) -> None:
+def write_surfaces(folder: Path, evaluator: Evaluator) -> None:
     """For the first evaluated protein: PLY files of truth and prediction (Å, the PDB's coordinates), and a picture.
 
     Args:
         folder: receives ``<protein>/truth_<frame>.ply``, ``<protein>/prediction_<frame>.ply``, ``overview.png``.
-        model: in evaluation mode.
-        evaluator: whose proteins and frames are shown.
-        codes: row of the code table of the proteins trained on.
+        evaluator: that has just scored the model.
     """
-    truth = evaluator.truth(evaluator.names[0])
+    # half a second of matplotlib, which no worker should wait for before its first step
+    from moedsr.pictures import write_overview
+
+    name = evaluator.names[0]
+    truth, field = evaluator.truth(name), evaluator.fields[name]
     protein = truth.protein
-    protein_input = ProteinInput.of(protein, model.config.router.cloud_points)
-    field = protein_field(model, protein_input, protein.frame(0), code_index=codes.get(protein.name, -1))
-    own = folder / protein.name
+    own = folder / name
     own.mkdir(parents=True, exist_ok=True)
     times, truths, predictions = [], [], []
     for frame in spread(truth.frames, _FRAMES):
@@ -43,5 +38,5 @@ def write_surfaces(folder: Path, model: MoEDSR, evaluator: Evaluator, codes: Map
         times=times,
         truths=truths,
         predictions=predictions,
-        title=f"{protein.name} ({protein.split or 'no'} split)",
+        title=f"{name} ({protein.split or 'no'} split)",
     )

@@ -75,7 +75,7 @@ def train(
         stopping = any(distributed.gather(stop()))
         checkpoint = None
         if validate or stopping:
-            checkpoint = _checkpoint(trainer, evaluator if validate else None, metrics, scratch, final=last)
+            checkpoint = _checkpoint(trainer, evaluator if validate else None, metrics, scratch)
             history.restart_clock()
         if distributed.rank() == 0:
             report(TrainingReport(step=trainer.step, metrics=metrics, history=steps, checkpoint=checkpoint, done=last))
@@ -85,9 +85,7 @@ def train(
             return
 
 
-def _checkpoint(
-    trainer: Trainer, evaluator: Evaluator | None, metrics: dict[str, float], scratch: Path, *, final: bool
-) -> Path | None:
+def _checkpoint(trainer: Trainer, evaluator: Evaluator | None, metrics: dict[str, float], scratch: Path) -> Path | None:
     """Evaluate on all workers (when asked), save on the first; scores are added to ``metrics``."""
     extra: dict[str, str] = {}
     if evaluator is not None:
@@ -99,8 +97,8 @@ def _checkpoint(
     if evaluator is not None:
         extra["routing.json"] = routing_table(trainer.average, trainer.store, trainer.codes, step=trainer.step)
     folder = trainer.save(scratch / f"checkpoint_{trainer.step:07d}", metrics, extra)
-    if final and evaluator is not None:
-        write_surfaces(folder / "surfaces", trainer.average, evaluator, trainer.codes)
+    if evaluator is not None:
+        write_surfaces(folder / "surfaces", evaluator)
     return folder
 
 

@@ -1,5 +1,6 @@
 """The router: which experts should model this protein."""
 
+import torch
 from torch import Tensor, nn
 
 from moedsr.batch import ProteinBatch
@@ -17,9 +18,24 @@ class Router(nn.Module):
         super().__init__()
         self.point_features = GeoAN(config.router)
         self.encoder = choose(ENCODERS, config.router.backbone, "router.backbone")(config.router)
+        for part in (self.point_features, self.encoder):
+            part.apply(_preserve_variance)
         self.gate = NoisyTopKGate(config.gate, features=config.router.protein_features, experts=config.expert.count)
 
     def forward(self, proteins: ProteinBatch, noise: Tensor | None = None) -> tuple[Encoding, Gates]:
         """Encode and route; ``noise`` (B, N_E) standard normal while training."""
         encoding: Encoding = self.encoder(proteins, self.point_features(proteins))
         return encoding, self.gate(encoding.code, noise)
+
+
+@torch.no_grad()
+def _preserve_variance(module: nn.Module) -> None:
+    """He initialisation without biases for ordinary linear layers.
+
+    torch's default shrinks what differs between points at every layer and adds the same random bias to all of them:
+    after four layers all proteins would begin with almost one code, and the gate would have nothing to tell apart.
+    """
+    if isinstance(module, nn.Linear):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -32,6 +32,7 @@ class Board:
 
     def __init__(self, *, metric: str, mode: str, total: int, steps: int) -> None:
         self.metric = metric
+        self.mode = mode
         self.sign = 1.0 if mode == "max" else -1.0
         self.total = total
         self.steps = steps

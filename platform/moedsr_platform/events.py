@@ -13,7 +13,7 @@ from moedsr_platform.tracking import Tracker
 from moedsr_platform.trial import FAILURE, TrialSpec
 from moedsr_platform.worker import HISTORY, STEP
 
-PREFIXES = ("train/", "val/", "naive/", "smoothed/", "oracle/", "routing/", "perf/")
+PREFIXES = ("train/", "val/", "naive/", "smoothed/", "oracle/", "routing/", "perf/", "system/")
 
 
 class SweepListener:

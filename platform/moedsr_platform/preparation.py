@@ -14,20 +14,27 @@ from moedsr.errors import InputError, JobError
 Echo = Callable[[str], None]
 
 
-def ensure_store(data: DataConfig, echo: Echo) -> SurfaceStore:
+def ensure_store(data: DataConfig, echo: Echo) -> tuple[DataConfig, SurfaceStore]:
     """The store of a configuration, prepared first when it is missing. Ray must be connected by then.
 
+    Returns:
+        the same section with the store's place written out (workers run in other folders) and the settings that
+        the store was really made with; and the store.
+
     Raises:
-        InputError: no store and no source, or a store made with other settings.
+        InputError: no store and no source, or a store made with other settings than those asked for.
     """
     folder = store_path(data)
     if (folder / "manifest.json").exists():
-        store = SurfaceStore.open(folder, data.prepare if data.source is not None else None)
+        # a file that only names a store takes it as it is
+        asked = data.source is not None or "prepare" in data.model_fields_set
+        store = SurfaceStore.open(folder, data.prepare if asked else None)
         echo(f"surface store {folder}: {len(store.names())} proteins, prepared before")
-        return store
-    if data.source is None:
+    elif data.source is None:
         raise InputError(f"{folder}: no surface store; give `data.source` too, or run `moedsr data prepare`")
-    return prepare_store(data.source, data.prepare, folder, echo)
+    else:
+        store = prepare_store(data.source, data.prepare, folder, echo)
+    return data.model_copy(update={"store": folder, "prepare": store.settings}), store
 
 
 def store_path(data: DataConfig) -> Path:

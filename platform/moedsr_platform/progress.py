@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from moedsr_platform.board import Board, Row, best_line
+from moedsr_platform.verdict import verdict
 
 _STYLES = {"RUNNING": "cyan", "COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
 _LINE_EVERY = 20.0  # seconds between plain lines of one trial, validations apart
@@ -149,6 +150,8 @@ def result_text(board: Board, *, width: int = 160) -> str:
     if best is not None:
         numbers = ", ".join(f"{name} {best.best[name]:.4f}" for name in _SUMMARY if name in best.best)
         lines += ["", f"best: trial {best.number} at step {best.best_step}: {numbers}"]
+        sentence = verdict(best.best, board.metric, board.mode)
+        lines += [sentence] if sentence else []
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """A sweep from file to result table: Ray Tune over Ray Train, every run tracked, the best one registered."""
 
 import os
+import shlex
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from moedsr_platform.preparation import ensure_store
 from moedsr_platform.progress import Display, display, result_text
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.sweep_folder import SweepFolder, new_folder, old_folder
+from moedsr_platform.tracking_store import in_uploaded_folder, results_folder
 from moedsr_platform.trial import TrialSpec, trainable
 from moedsr_platform.worker import TrainFunction
 
@@ -35,6 +37,7 @@ class Request:
         resume: go on with the latest sweep of this name.
         address: Ray cluster; None: $RAY_ADDRESS, else this machine.
         train: the training function; None for ``moedsr.training.train``.
+        flags: of the command line, that a resumption needs as well.
     """
 
     sweep: SweepFile
@@ -42,6 +45,7 @@ class Request:
     resume: bool = False
     address: str | None = None
     train: TrainFunction | None = None
+    flags: tuple[str, ...] = ()
 
 
 def run_sweep(request: Request, show: Display | None = None) -> Board:
@@ -59,10 +63,11 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
     nodes = cluster.connect(request.address)
     at_once = cluster.concurrency(sweep.resources, nodes)
     with Tracker.open() as tracker:
-        store = ensure_store(sweep.base.data, show.say)
+        data, store = ensure_store(sweep.base.data, show.say)
+        base = sweep.base.model_copy(update={"data": data})
         folder = folder or new_folder(sweep, request.file)
         spec = TrialSpec(
-            base=_absolute(sweep.base, store.path).model_dump_json(),
+            base=base.model_dump_json(),
             store=str(store.path),
             folder=str(folder.trials),
             objective=sweep.objective,
@@ -81,10 +86,11 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
             f"sweep {folder.sweep_id}: {board.total} trials of {board.steps} steps, {at_once} at a time, "
             f"each {cluster.needs(sweep.resources)}; cluster: {cluster.offers(nodes)}"
         )
+        show.say(f"results go to {results_folder()}, runs to {tracker.uri}")
         tags = _tags(sweep, folder, store.fingerprint)
         parent = None
         if board.total > 1:
-            parent = tracker.sweep_run(folder.sweep_id, tags, _params(sweep), folder.path / "sweep.yaml")
+            parent = tracker.sweep_run(folder.sweep_id, tags, _params(sweep, base), folder.path / "sweep.yaml")
         return _Session(request, folder, spec, board, tracker, parent, tags, at_once, show).run()
 
 
@@ -127,7 +133,7 @@ class _Session:
         self._say_result()
         if interruption.asked or self.board.unfinished:
             self.tracker.drain()
-            raise JobError(f"interrupted; finished trials are kept. Go on with: {self._again('--resume')}")
+            raise JobError(f"interrupted; finished trials are kept. Go on with: {self._again()}")
         self._close(listener.run_of)
         return self.board
 
@@ -196,34 +202,36 @@ class _Session:
             version = register(Path(best.checkpoint), run_id, model=target.model, alias=target.alias, metrics=best.best)
             model = f"models:/{target.model}@{target.alias}"
             self.show.say(f"registered as {model} (version {version})")
-        self.show.say("\nnext:")
-        self.show.say("  moedsr ui")
+        following = []
+        # for who types the next command elsewhere
+        if "MLFLOW_TRACKING_URI" not in os.environ and results_folder() != Path("results").absolute():
+            following.append(f"export MOEDSR_HOME={shlex.quote(str(results_folder()))}")
+        following.append("moedsr ui")
         if target is not None:
-            self.show.say(f"  moedsr promote {model} --alias champion")
+            following.append(f"moedsr promote {model} --alias champion")
             model = f"models:/{target.model}@champion"
         else:
-            self.show.say(f"  moedsr evaluate {model} --store {self.spec.store} --split test")
-        self.show.say(f"  moedsr predict {model} FILE.pdb --times -1:1:5 --out surfaces")
+            following.append(f"moedsr evaluate {model} --store {self.spec.store} --split test")
+        following.append(f"moedsr predict {model} FILE.pdb --times -1:1:5 --out surfaces")
+        self.show.say("\n".join(["\nnext:", *(f"  {line}" for line in following)]))
 
-    def _again(self, flag: str) -> str:
+    def _again(self) -> str:
         command = "sweep" if self.request.sweep.search else "train"
-        return f"moedsr {command} {self.request.file} {flag}"
+        line = shlex.join(["moedsr", command, str(self.request.file), *self.request.flags, "--resume"])
+        return f"ray job submit --working-dir . -- {line}" if in_uploaded_folder() else line
 
 
-def _absolute(base: Config, store: Path) -> Config:
-    """The same configuration with the store's place written out: workers run in other folders."""
-    return base.model_copy(update={"data": base.data.model_copy(update={"store": store})})
-
-
-def _params(sweep: SweepFile) -> dict[str, Any]:
+def _params(sweep: SweepFile, base: Config) -> dict[str, Any]:
     search = {f"search.{key}": f"{domain.kind} {list(domain.values)}" for key, domain in sweep.search.items()}
-    return {**sweep.base.flat(), **search, "sampler": sweep.sampler, "seeds": sweep.seeds}
+    return {**base.flat(), **search, "sampler": sweep.sampler, "seeds": sweep.seeds}
 
 
 def _tags(sweep: SweepFile, folder: SweepFolder, fingerprint: str) -> dict[str, str]:
     tags = {
         "moedsr.sweep_id": folder.sweep_id,
         "moedsr.sampler": sweep.sampler,
+        "moedsr.objective": sweep.objective.metric,
+        "moedsr.mode": sweep.objective.mode,
         "moedsr.store_fingerprint": fingerprint,
         "moedsr.git_commit": _git_commit(),
         "moedsr.ray_job_id": os.environ.get("RAY_JOB_SUBMISSION_ID", ""),

@@ -8,7 +8,6 @@ doubles none.
 import getpass
 import logging
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -19,8 +18,9 @@ import yaml
 
 from moedsr.config import Config
 from moedsr.errors import InputError
-from moedsr_platform.outbox import Outbox, Point
-from moedsr_platform.run_artifacts import add_routing, stage_checkpoint
+from moedsr_platform.outbox import Outbox
+from moedsr_platform.run_artifacts import stage_checkpoint
+from moedsr_platform.run_writer import LONGEST_TAG, RunWriter, is_permanent
 from moedsr_platform.tracking_store import artifact_folder, check_store, migration_lock, store_uri
 
 if TYPE_CHECKING:
@@ -37,11 +37,6 @@ EXPERIMENT = "moe-dsr"
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 STATUS: Mapping[State, str] = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 """MLflow's run status; that a run was pruned stands in its tag, because MLflow shows KILLED as a failure."""
-
-LONGEST_VALUE = 6000  # characters of a parameter
-LONGEST_TAG = 5000
-BATCH_PARAMS = 100
-LOAD_METRIC = "routing/load_"
 
 History = Sequence[tuple[int, Mapping[str, float]]]
 
@@ -80,9 +75,8 @@ class Tracker:
         self.client = client
         self.uri = uri
         self.experiment_id = experiment_id
-        self._outbox = Outbox(self._send_points, _is_permanent)
-        self._last_steps: dict[str, dict[str, int]] = {}  # run -> metric -> last step in the store
-        self._known_runs: set[str] = set()  # made by this process: nothing to look up before the first metric
+        self._writer = RunWriter(client)
+        self._outbox = Outbox(self._writer.points, is_permanent)
         self._stage = tempfile.TemporaryDirectory(prefix="moedsr-tracking-")
 
     @classmethod
@@ -166,7 +160,7 @@ class Tracker:
         The folder is copied before this returns: Ray may delete it afterwards.
         """
         staged = stage_checkpoint(checkpoint, Path(self._stage.name))
-        self._outbox.task(run_id, f"checkpoint {checkpoint.name}", lambda: self._upload(run_id, staged))
+        self._outbox.task(run_id, f"checkpoint {checkpoint.name}", lambda: self._writer.upload(run_id, staged))
 
     def finish_trial(self, run_id: str, state: State, reason: str | None = None) -> None:
         """Close a trial's run; ``reason`` says why it was pruned or failed."""
@@ -174,7 +168,7 @@ class Tracker:
             STATE_TAG: state,
             **({"moedsr.reason": reason, "mlflow.note.content": reason} if reason else {}),
         }
-        self._outbox.task(run_id, f"the end of run {run_id}", lambda: self._end(run_id, STATUS[state], tags))
+        self._outbox.task(run_id, f"the end of run {run_id}", lambda: self._writer.end(run_id, STATUS[state], tags))
 
     def finish_sweep(
         self,
@@ -193,11 +187,11 @@ class Tracker:
         }
         self.log_history(run_id, [(0, metrics)] if metrics else [])
         self._outbox.task(run_id, "the result table", lambda: self.client.log_text(run_id, table, "results.md"))
-        self._outbox.task(run_id, f"the end of run {run_id}", lambda: self._end(run_id, STATUS[state], tags))
+        self._outbox.task(run_id, f"the end of run {run_id}", lambda: self._writer.end(run_id, STATUS[state], tags))
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
-        self._outbox.task(run_id, "tags", lambda: self._set_tags(run_id, tags))
+        self._outbox.task(run_id, "tags", lambda: self._writer.tags(run_id, tags))
 
     def drain(self, timeout: float = 60.0) -> bool:
         """Wait until the store has everything; False when the time ran out."""
@@ -225,7 +219,7 @@ class Tracker:
         own = {"mlflow.source.type": "LOCAL", "mlflow.user": _user(), STATE_TAG: "RUNNING"}
         values = {key: str(value)[:LONGEST_TAG] for key, value in {**own, **tags}.items()}
         run = self.client.create_run(self.experiment_id, run_name=name, tags=values)
-        self._known_runs.add(run.info.run_id)
+        self._writer.new_runs.add(run.info.run_id)
         return run
 
     def _begin(self, run: "Run", params: Mapping[str, Any]) -> None:
@@ -236,61 +230,7 @@ class Tracker:
             self.client.set_tag(run_id, STATE_TAG, "RUNNING")
         missing = {key: value for key, value in params.items() if key not in run.data.params}
         if missing:
-            self._outbox.task(run_id, "parameters", lambda: self._log_params(run_id, missing))
-
-    # what the background thread does
-
-    def _log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
-        from mlflow.entities import Param
-
-        items = [Param(key, _readable(value)[:LONGEST_VALUE]) for key, value in params.items()]
-        for start in range(0, len(items), BATCH_PARAMS):
-            self.client.log_batch(run_id, params=items[start : start + BATCH_PARAMS])
-
-    def _send_points(self, run_id: str, points: list[Point]) -> None:
-        from mlflow.entities import Metric
-
-        last = self._steps_in_store(run_id)
-        ahead = dict(last)
-        new = []
-        for name, value, step, stamp in points:
-            if step > ahead.get(name, -1):
-                ahead[name] = step
-                new.append(Metric(name, value, stamp, step))
-        if new:
-            self.client.log_batch(run_id, metrics=new)
-        self._last_steps[run_id] = ahead
-
-    def _steps_in_store(self, run_id: str) -> dict[str, int]:
-        if run_id not in self._last_steps:
-            names = [] if run_id in self._known_runs else list(self.client.get_run(run_id).data.metrics)
-            self._last_steps[run_id] = {
-                name: max(metric.step for metric in self.client.get_metric_history(run_id, name)) for name in names
-            }
-        return self._last_steps[run_id]
-
-    def _upload(self, run_id: str, staged: Path) -> None:
-        add_routing(staged, self._loads(run_id))
-        self.client.log_artifacts(run_id, str(staged))
-        shutil.rmtree(staged, ignore_errors=True)
-
-    def _loads(self, run_id: str) -> dict[int, list[tuple[int, float]]]:
-        names = [name for name in self._steps_in_store(run_id) if name.startswith(LOAD_METRIC)]
-        return {
-            int(name.removeprefix(LOAD_METRIC)): sorted(
-                (metric.step, metric.value) for metric in self.client.get_metric_history(run_id, name)
-            )
-            for name in names
-        }
-
-    def _end(self, run_id: str, status: str, tags: Mapping[str, str]) -> None:
-        self._set_tags(run_id, tags)
-        self.client.set_terminated(run_id, status)
-
-    def _set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        self.client.log_batch(run_id, tags=[RunTag(key, str(value)[:LONGEST_TAG]) for key, value in tags.items()])
+            self._outbox.task(run_id, "parameters", lambda: self._writer.params(run_id, missing))
 
 
 def trial_name(trial_id: str, config: Config) -> str:
@@ -299,24 +239,8 @@ def trial_name(trial_id: str, config: Config) -> str:
     return f"{trial_id}: {expert.count} experts, l{config.router.l_max}, code {expert.latent_size}"
 
 
-def _readable(value: Any) -> str:
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user without a name
         return str(os.getuid())
-
-
-def _is_permanent(error: Exception) -> bool:
-    """Errors of the request itself come back however often it is sent; the rest is a store that is away."""
-    from mlflow.exceptions import MlflowException, RestException
-
-    if isinstance(error, MlflowException):
-        refused = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST", "PERMISSION_DENIED"}
-        return error.error_code in refused or (
-            isinstance(error, RestException) and error.error_code == "ENDPOINT_NOT_FOUND"
-        )
-    return isinstance(error, InputError | ValueError | TypeError | KeyError | FileNotFoundError)

@@ -24,8 +24,20 @@ SQLITE = "sqlite:///"
 
 
 def results_folder() -> Path:
-    """``$MOEDSR_HOME``, or ``results`` in the current folder."""
-    return Path(os.environ.get("MOEDSR_HOME") or "results").absolute()
+    """``$MOEDSR_HOME``, or ``results`` in the current folder.
+
+    A Ray job runs in an unpacked upload that Ray deletes when it likes: there, ``moedsr-results`` in the home folder.
+    """
+    given = os.environ.get("MOEDSR_HOME")
+    if given:
+        return Path(given).absolute()
+    return Path.home() / "moedsr-results" if in_uploaded_folder() else Path("results").absolute()
+
+
+def in_uploaded_folder() -> bool:
+    """Whether the current folder is the working directory that came with a Ray job."""
+    parts = Path.cwd().parts
+    return "runtime_resources" in parts and any(part.startswith("_ray_pkg_") for part in parts)
 
 
 def cache_folder() -> Path:

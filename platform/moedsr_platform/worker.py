@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from moedsr.config import Config
+from moedsr_platform.system_metrics import SystemMetrics
 
 TrainFunction = Callable[..., None]
 """The signature of ``moedsr.training.train``."""
@@ -36,7 +37,7 @@ def training_worker(task: dict[str, Any]) -> None:
         train(
             config,
             Path(task["store"]),
-            report=_report,
+            report=_Reporter(),
             resume_from=resume_from,
             device=task["device"],
             scratch=Path(scratch),
@@ -50,16 +51,21 @@ def _our_train() -> TrainFunction:
     return train
 
 
-def _report(report: Any) -> None:
-    """A TrainingReport as a report of Ray Train, which copies the checkpoint before it returns."""
-    import ray.train
+class _Reporter:
+    """Passes a TrainingReport on to Ray Train, which copies the checkpoint before it returns."""
 
-    metrics: dict[str, Any] = {STEP: report.step, **report.metrics}
-    metrics[HISTORY] = [[step, values] for step, values in report.history]
-    checkpoint = None
-    if report.checkpoint is not None:
-        checkpoint = ray.train.Checkpoint.from_directory(str(report.checkpoint))
-    ray.train.report(metrics, checkpoint=checkpoint)
+    def __init__(self) -> None:
+        self._system = SystemMetrics()
+
+    def __call__(self, report: Any) -> None:
+        import ray.train
+
+        metrics: dict[str, Any] = {STEP: report.step, **report.metrics, **self._system.read()}
+        metrics[HISTORY] = [[step, values] for step, values in report.history]
+        checkpoint = None
+        if report.checkpoint is not None:
+            checkpoint = ray.train.Checkpoint.from_directory(str(report.checkpoint))
+        ray.train.report(metrics, checkpoint=checkpoint)
 
 
 @contextlib.contextmanager

@@ -1,12 +1,11 @@
 """Sweeps through real Ray, Tune, Optuna and MLflow, with a training function of seconds."""
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,47 +13,29 @@ import mlflow
 import pytest
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-ENSEMBLE = ROOT / "moedsr" / "data" / "mini_atlas" / "1l2y_A"
 
 SWEEP = """\
 name: fake
 base:
   data:
     source: {source}
-    prepare: {{frames: 2, surface_points: 200, occupancy_grid: 8, grid_spacing: 1.0}}
+    prepare: {{frames: 4, surface_points: 300, grid_spacing: 1.0, occupancy_grid: 24}}
   training: {{steps: 40, report_every: 10, validate_every: 20}}
 search:
   expert.count: {{grid: {counts}}}
 sampler: grid
-scheduler: {{asha: {{grace_steps: 20, reduction_factor: 2}}}}
+scheduler: {scheduler}
 resources: {{workers: 1, cpus_per_worker: 1, concurrent_trials: {at_once}, worker_restarts: 1}}
 """
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("source")
-    shutil.copytree(ENSEMBLE, folder / ENSEMBLE.name)
-    return folder
+ASHA = "{asha: {grace_steps: 20, reduction_factor: 2}}"
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    own = {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "platform"), str(HERE)]),
-        "MOEDSR_HOME": str(tmp_path / "results"),
-        "MOEDSR_CACHE": str(tmp_path / "cache"),
-        "FAKE_LOG": str(tmp_path / "starts.txt"),
-        "OMP_NUM_THREADS": "1",
-    }
-    kept = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS")}
-    return {**kept, **own}
-
-
-def write_sweep(folder: Path, source: Path, counts: list[int], at_once: int) -> Path:
+def write_sweep(folder: Path, source: Path, counts: list[int], at_once: int, scheduler: str = "none") -> Path:
     path = folder / "fake.yaml"
-    path.write_text(SWEEP.format(source=source, counts=counts, at_once=at_once), encoding="utf-8")
+    text = SWEEP.format(source=source, counts=counts, at_once=at_once, scheduler=scheduler)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -81,7 +62,9 @@ def starts(environment: dict[str, str]) -> list[tuple[int, ...]]:
 def test_trials_complete_are_stopped_fail_and_survive_a_killed_worker(
     tmp_path: Path, source: Path, environment: dict[str, str]
 ) -> None:
-    file = write_sweep(tmp_path, source, [8, 4, 13], at_once=1)
+    file = write_sweep(
+        tmp_path, source, [8, 4, 13], at_once=1, scheduler="{asha: {grace_steps: 20, reduction_factor: 2}}"
+    )
     # slow enough for the decision to stop a trial to reach it
     slow = {**environment, "FAKE_KILL": "1", "FAKE_SECONDS": "0.3"}
     done = subprocess.run(driver(file), env=slow, capture_output=True, text=True, timeout=400)
@@ -110,37 +93,47 @@ def test_trials_complete_are_stopped_fail_and_survive_a_killed_worker(
     assert best.data.metrics["val/iou"] == pytest.approx(0.94)
 
 
-def test_a_killed_driver_is_resumed_where_it_was(tmp_path: Path, source: Path, environment: dict[str, str]) -> None:
-    file = write_sweep(tmp_path, source, [8, 6], at_once=2)
-    slow = {**environment, "FAKE_SECONDS": "0.5"}
-    process = subprocess.Popen(driver(file), env=slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for_validations(tmp_path, process)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    before = {row["trial_id"] for row in rows(tmp_path)}
-    time.sleep(3)
+def test_interrupted_and_killed_sweeps_go_on_where_they_were(
+    tmp_path: Path, source: Path, environment: dict[str, str], kill_tree: Callable[[Path], int]
+) -> None:
+    """Ctrl-C, SIGTERM and kill -9 of every process, each while a trial is under way; then --resume to the end."""
+    file = write_sweep(tmp_path, source, [8, 7, 6], at_once=1)
+    slow = {**environment, "FAKE_SECONDS": "0.3"}
+    for number, sent in enumerate([signal.SIGINT, signal.SIGTERM, None]):
+        flags = ["--resume"] if number else []
+        process = subprocess.Popen(driver(file, *flags), env=slow, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        wait_for_validations(tmp_path, process, number + 1)
+        if sent is None:
+            assert kill_tree(tmp_path) > 3
+            process.communicate(timeout=60)
+        else:
+            process.send_signal(sent)
+            output = process.communicate(timeout=60)[0].decode()
+            assert process.returncode == 1, output
+            # the last line, whole: nothing follows it, no traceback precedes it
+            line = f"interrupted; finished trials are kept. Go on with: moedsr sweep {file} --resume"
+            assert output.splitlines()[-1] == line
+            assert "Traceback" not in output
+        assert [row["state"] for row in rows(tmp_path)] == ["COMPLETE"] * number + ["RUNNING"]
     done = subprocess.run(driver(file, "--resume"), env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {row["trial_id"] for row in rows(tmp_path)} == before
-    assert {row["state"] for row in rows(tmp_path)} <= {"COMPLETE", "PRUNED"}
-    begun = starts(environment)
-    assert sorted(begun[:2]) == [(6, 0, 0), (8, 0, 0)]
-    assert sorted(begun[2:]) == [(6, 0, 20), (8, 0, 20)]
-    assert len(runs(tmp_path)) == 3  # none was doubled
+    assert [row["state"] for row in rows(tmp_path)] == ["COMPLETE"] * 3
+    # no trial began anew: each went on from its checkpoint at step 20
+    assert starts(environment) == [(8, 0, 0), (8, 0, 20), (7, 0, 0), (7, 0, 20), (6, 0, 0), (6, 0, 20)]
+    assert len(runs(tmp_path)) == 4  # none was doubled
+    assert {run.info.status for run in runs(tmp_path)} == {"FINISHED"}
 
 
-def wait_for_validations(tmp_path: Path, process: "subprocess.Popen[bytes]") -> None:
-    """Until both trials have validated once and Tune has saved its state."""
+def wait_for_validations(tmp_path: Path, process: "subprocess.Popen[bytes]", count: int) -> None:
+    """Until so many trials have validated, the last being under way, and Tune has saved its state."""
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
-        assert process.poll() is None, "the sweep ended before it could be killed"
+        assert process.poll() is None, "the sweep ended before it could be interrupted"
         path = tmp_path / "results" / "sweeps" / "fake" / "trials.json"
-        if path.exists() and len(found := json.loads(path.read_text())) == 2 and all(row["best"] for row in found):
+        if path.exists() and len(found := json.loads(path.read_text())) == count and all(row["best"] for row in found):
             time.sleep(1)
             return
-        time.sleep(0.3)
+        time.sleep(0.2)
     raise AssertionError("no validation within 200 s")
 
 

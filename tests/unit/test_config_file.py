@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, ConfigDict, Field
 
 from moedsr.config_file import YamlSource, load_config
 from moedsr.errors import InputError
@@ -46,6 +47,35 @@ def test_errors(tmp_path: Path, text: str, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
+class Inner(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    grace_steps: int = 1
+
+
+class Outer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    scheduler: Inner | None = None
+    register_as: Inner | None = Field(None, alias="register")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("scheduler: {grace_step: 3}", "unknown key `scheduler.grace_step` (did you mean `grace_steps`?)"),
+        ("register: {steps: 3}", "unknown key `register.steps` (did you mean `grace_steps`?); allowed: grace_steps"),
+        ("registre: {}", "unknown key `registre` (did you mean `register`?); allowed: register, scheduler"),
+    ],
+)
+def test_help_uses_the_files_own_names_and_looks_into_optional_sections(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        YamlSource(path).build(Outer)
+    assert message in str(error.value)
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read: No such file"):
         load_config(tmp_path / "absent.yaml")
@@ -78,3 +108,9 @@ def test_where(tmp_path: Path) -> None:
     assert source.where(("a", "b")) == f"{path}:2"
     assert source.where(("a", "c", 1)) == f"{path}:5"
     assert source.where(("a", "absent")) == f"{path}:1"
+
+
+def test_on_and_no_are_words(tmp_path: Path) -> None:
+    path = tmp_path / "words.yaml"
+    path.write_text("on: no\nyes: off\nflag: true\n")
+    assert YamlSource(path).data == {"on": "no", "yes": "off", "flag": True}

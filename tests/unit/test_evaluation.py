@@ -49,7 +49,7 @@ def test_model_beside_baselines(tiny_run: Config, tiny_store: SurfaceStore) -> N
 def test_truth_scores_one_against_itself(tiny_run: Config, tiny_store: SurfaceStore) -> None:
     """Scoring the frame itself through the same path: IoU 1, normals aligned, distances at the sampling floor."""
     data = tiny_run.data.model_copy(update={"frames": 0})
-    evaluation = tiny_run.evaluation.model_copy(update={"on": "trained", "surface_samples": 5000})
+    evaluation = tiny_run.evaluation.model_copy(update={"scope": "trained", "surface_samples": 5000})
     config = tiny_run.model_copy(update={"data": data, "evaluation": evaluation})
     (naive,) = Evaluator(tiny_store, ["1l2y_A"], config).truth("1l2y_A").baselines
     assert naive.values["iou"] == 1.0

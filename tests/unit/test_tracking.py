@@ -241,3 +241,14 @@ def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert results_folder() == tmp_path / "results"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
     assert store_uri() == "http://tracking:5000"
+
+
+def test_the_results_of_a_job_outlive_its_uploaded_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / "session" / "runtime_resources" / "working_dir_files" / "_ray_pkg_0123"
+    package.mkdir(parents=True)
+    monkeypatch.delenv("MOEDSR_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(package)
+    assert results_folder() == tmp_path / "home" / "moedsr-results"
+    monkeypatch.setenv("MOEDSR_HOME", str(tmp_path / "mine"))
+    assert results_folder() == tmp_path / "mine"

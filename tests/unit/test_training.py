@@ -113,7 +113,7 @@ def test_memorising_scores_the_trained_frames(tiny_run: Config, tiny_store: Surf
     config = tiny_run.model_copy(
         update={
             "data": tiny_run.data.model_copy(update={"proteins": ("1l2y_A",), "frames": 0}),
-            "evaluation": tiny_run.evaluation.model_copy(update={"split": "train", "on": "trained"}),
+            "evaluation": tiny_run.evaluation.model_copy(update={"split": "train", "scope": "trained"}),
         }
     )
     last = run(config, tiny_store, tmp_path)[-1]

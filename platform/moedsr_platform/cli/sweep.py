@@ -52,4 +52,6 @@ def start(
     from moedsr_platform.sweep import Request, check_variants, run_sweep
 
     check_variants(found.base)
-    run_sweep(Request(sweep=found, file=file, resume=resume, address=address))
+    given = {"--name": name, "--results": results, "--address": address}
+    flags = tuple(str(word) for flag, value in given.items() if value is not None for word in (flag, value))
+    run_sweep(Request(sweep=found, file=file, resume=resume, address=address, flags=flags))

@@ -1,0 +1,142 @@
+"""A sweep of two trials and a trial of two workers: real training, real Ray, real MLflow."""
+
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+STEPS = 60
+BY_STEP = ("train/loss", "train/manifold", "train/normal", "train/eikonal", "train/latent", "train/load_balance")
+BY_REPORT = (
+    "routing/entropy", "routing/max_load", "perf/steps_per_second", "system/cpu_utilisation", "system/memory_gib",
+)  # fmt: skip
+SCORES = ("iou", "chamfer", "chamfer_l1", "normal_consistency")
+BY_VALIDATION = (*(f"{who}/{score}" for who in ("val", "naive") for score in SCORES), "val/gap_closed", "oracle/iou")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished sweep."""
+
+    folder: Path
+    output: str
+    client: mlflow.MlflowClient
+    runs: list[Any]
+
+    @property
+    def parents(self) -> list[Any]:
+        return [run for run in self.runs if run.data.tags["moedsr.kind"] == "sweep"]
+
+    def trial(self, experts: int) -> Any:
+        (run,) = [
+            run for run in self.runs if run not in self.parents and run.data.params["expert.count"] == str(experts)
+        ]
+        return run
+
+    def history(self, run: Any, metric: str) -> dict[int, float]:
+        found = self.client.get_metric_history(run.info.run_id, metric)
+        assert len({point.step for point in found}) == len(found), f"{metric} is stored twice"
+        return {point.step: point.value for point in found}
+
+    def files(self, run: Any, folder: str) -> set[str]:
+        return {item.path.removeprefix(f"{folder}/") for item in self.client.list_artifacts(run.info.run_id, folder)}
+
+
+Execute = Callable[[str, Path, Path], Done]
+
+
+@pytest.fixture(scope="module")
+def execute(make_environment: Callable[[Path], dict[str, str]], runs_in: Callable[[Path], list[Any]]) -> Execute:
+    """Runs a command on a file as a user does, in a folder of its own."""
+
+    def run(command: str, file: Path, folder: Path) -> Done:
+        line = [sys.executable, "-m", "moedsr_platform", command, str(file)]
+        done = subprocess.run(line, env=make_environment(folder), capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stdout + done.stderr
+        client = mlflow.MlflowClient(f"sqlite:///{folder / 'results' / 'mlflow.db'}")
+        return Done(folder, done.stdout, client, runs_in(folder / "results"))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory, tiny_file: Callable[..., Path], execute: Execute) -> Done:
+    folder = tmp_path_factory.mktemp("sweep")
+    return execute("sweep", tiny_file(folder / "tiny.yaml", steps=STEPS), folder)
+
+
+def test_one_run_a_trial_under_one_parent(sweep: Done) -> None:
+    assert len(sweep.runs) == 3
+    (parent,) = sweep.parents
+    for experts in (2, 3):
+        trial = sweep.trial(experts)
+        assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert (trial.info.status, trial.data.tags["moedsr.state"]) == ("FINISHED", "COMPLETE")
+        assert trial.data.params["training.steps"] == str(STEPS)
+    assert (parent.data.tags["moedsr.objective"], parent.data.tags["moedsr.mode"]) == ("val/iou", "max")
+
+
+def test_every_metric_by_step(sweep: Done) -> None:
+    trial = sweep.trial(2)
+    for metric in BY_STEP:
+        assert sorted(sweep.history(trial, metric)) == list(range(1, STEPS + 1)), metric
+    for metric in BY_REPORT:
+        assert sorted(sweep.history(trial, metric)) == list(range(5, STEPS + 1, 5)), metric
+    for metric in BY_VALIDATION:
+        assert sorted(sweep.history(trial, metric)) == [STEPS], metric
+    assert all(math.isfinite(value) for metric in trial.data.metrics for value in sweep.history(trial, metric).values())
+    assert 0.05 < trial.data.metrics["system/memory_gib"] < 8
+    loads = [sweep.history(trial, f"routing/load_{expert}")[STEPS] for expert in range(2)]
+    assert sum(loads) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_loss_falls(sweep: Done) -> None:
+    for experts in (2, 3):
+        losses = [value for _, value in sorted(sweep.history(sweep.trial(experts), "train/loss").items())]
+        assert sum(losses[-10:]) < 0.93 * sum(losses[:10])
+
+
+def test_artifacts(sweep: Done) -> None:
+    trial = sweep.trial(3)
+    checkpoint = sweep.files(trial, "checkpoint")
+    assert {"config.json", "model.safetensors", "meta.json", "routing.json", "evaluation.json"} <= checkpoint
+    assert "training.pt" not in checkpoint
+    assert any(name.endswith(".csv") for name in sweep.files(trial, "routing"))
+    assert any(name.endswith(".png") for name in sweep.files(trial, "routing"))
+    assert "overview.png" in sweep.files(trial, "surfaces")
+    assert "config.yaml" in {item.path for item in sweep.client.list_artifacts(trial.info.run_id)}
+    (parent,) = sweep.parents
+    assert {"sweep.yaml", "results.md"} <= {item.path for item in sweep.client.list_artifacts(parent.info.run_id)}
+
+
+def test_the_best_trial_is_the_registered_candidate(sweep: Done) -> None:
+    version = sweep.client.get_model_version_by_alias("moe-dsr", "candidate")
+    best = max((sweep.trial(experts) for experts in (2, 3)), key=lambda run: run.data.metrics["val/iou"])
+    assert version.run_id == best.info.run_id
+    assert sweep.parents[0].data.tags["moedsr.best_run"] == best.info.run_id
+
+
+def test_what_the_user_reads_at_the_end(sweep: Done) -> None:
+    assert "doing nothing (P0 for every frame) scores 0." in sweep.output
+    assert f"  export MOEDSR_HOME={sweep.folder / 'results'}\n  moedsr ui\n" in sweep.output
+
+
+def test_two_workers_take_the_same_steps_as_one(
+    sweep: Done, tmp_path: Path, tiny_file: Callable[..., Path], execute: Execute
+) -> None:
+    both = execute("train", tiny_file(tmp_path / "two.yaml", steps=STEPS, run=True, workers=2), tmp_path)
+    (run,) = both.runs
+    one = sweep.trial(2)
+    assert run.data.params["expert.count"] == "2"
+    for metric in BY_STEP:
+        alone, together = sweep.history(one, metric), both.history(run, metric)
+        assert sorted(alone) == sorted(together)
+        for step, value in alone.items():
+            assert together[step] == pytest.approx(value, rel=2e-4, abs=1e-6), (metric, step)
+    assert run.data.metrics["val/iou"] == pytest.approx(one.data.metrics["val/iou"], abs=0.01)

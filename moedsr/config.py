@@ -78,7 +78,16 @@ class RouterConfig(Section):
     protein_features: Positive = Field(32, description="φ_P, size of the protein code")
     nearest_residues: Positive = Field(16, description="ζ, residues that a point looks at")
     normal_smoothing: Weight = Field(2.5, description="σ_n in Å, 0 for raw normals; Table 2 has 9 and 12")
-    neighborhood_radius: PositiveFloat = Field(9.0, description="σ_d in Å, cut on the quasi-geodesic distance")
+    neighborhood_radius: PositiveFloat = Field(
+        9.0,
+        description="σ_d in Å: q_mpnn cuts the quasi-geodesic distance there; dmasif: width of the Gaussian window; "
+        "pointnet2: radius of the second ball, the first has half of it",
+    )
+    use_normals: bool = Field(
+        False,
+        description="whether pointnet2, pointcnn, point_transformer and pointmlp also read the normals; the paper's do "
+        "not, q_mpnn and dmasif always do",
+    )
     radial_basis: Annotated[int, Field(ge=2)] = Field(32, description="number of Gaussians")
     radial_range: Literal["neighborhood", "paper"] = Field(
         "neighborhood", description="centres on [0, σ_d], or on [0, 30] Å as in the paper"
@@ -87,9 +96,11 @@ class RouterConfig(Section):
         None, description="γ in Å⁻²; default 1/(2 spacing²), so that the basis has no gaps; the paper has 10"
     )
     l_max: Annotated[int, Field(ge=0, le=3)] = Field(1, description="highest degree of the irreps features")
-    layers: Positive = Field(3, description="L_1, message-passing layers")
+    layers: Positive = Field(3, description="L_1, message-passing layers of q_mpnn, convolutions of dmasif")
     hidden_channels: Annotated[int, Field(ge=4)] = Field(
-        32, description="scalar channels; degree l has hidden_channels / 2^l"
+        32,
+        description="q_mpnn: scalar channels, degree l has hidden_channels / 2^l; other backbones: width that each "
+        "stage multiplies, the published one at 32",
     )
 
 

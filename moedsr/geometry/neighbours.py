@@ -53,3 +53,40 @@ def farthest_points(points: Tensor, count: int) -> Tensor:
         return torch.arange(len(points), device=points.device)
     chosen: Tensor = torch_cluster.fps(points, ratio=count / len(points), random_start=False)
     return chosen[:count]
+
+
+def farthest_points_of_each(*, points: Tensor, protein: Tensor, ratio: float, fewest: int = 1) -> Tensor:
+    """An even subset of each protein by farthest-point sampling, whatever the order of its points.
+
+    Sampling starts at the point farthest from the protein's centroid, so that only ties depend on the order.
+
+    Args:
+        points: (P, 3).
+        protein: (P,) ascending.
+        ratio: of the points that are kept, in (0, 1], rounded up.
+        fewest: no protein keeps fewer, unless it has fewer.
+
+    Returns:
+        (Q,) indices into points, grouped by protein, in ascending order of protein.
+    """
+    size = int(protein[-1]) + 1
+    count = torch.bincount(protein, minlength=size)
+    first = torch.cumsum(count, 0) - count
+    start = _farthest_from_centroid(points, protein, count)
+    order = torch.arange(len(points), device=points.device)
+    order[first], order[start] = start, first
+    kept = torch.maximum(torch.ceil(count * ratio).long(), count.clamp_max(fewest))
+    # torch-cluster rounds ratio * count up; half a point less keeps rounding errors from adding one
+    share = ((kept - 0.5) / count).to(points.dtype)
+    chosen: Tensor = torch_cluster.fps(points[order], protein, ratio=share, random_start=False)
+    return order[chosen]
+
+
+def _farthest_from_centroid(points: Tensor, protein: Tensor, count: Tensor) -> Tensor:
+    """(B,) index of the point farthest from the centroid of each protein; the first of equals."""
+    centroid = points.new_zeros(len(count), 3).index_add(0, protein, points) / count[:, None]
+    distance = torch.linalg.vector_norm(points - centroid[protein], dim=-1)
+    largest = distance.new_zeros(len(count)).scatter_reduce(0, protein, distance, "amax")
+    index = torch.arange(len(points), device=points.device)
+    candidates = torch.where(distance == largest[protein], index, len(points))
+    return torch.full_like(count, len(points)).scatter_reduce(0, protein, candidates, "amin")

@@ -41,7 +41,8 @@ def smooth_normals(points: Tensor, normals: Tensor, protein: Tensor, sigma: floa
     for index in protein.unique():
         own = protein == index
         x, n = points[own], normals[own]
-        sums = [torch.exp(-torch.cdist(rows, x).square() / (2 * sigma**2)) @ n for rows in x.split(_ROWS)]
+        with torch.autocast(x.device.type, enabled=False):  # geometry keeps its precision
+            sums = [torch.exp(-torch.cdist(rows, x).square() / (2 * sigma**2)) @ n for rows in x.split(_ROWS)]
         smoothed[own] = torch.cat(sums)
     length = torch.linalg.vector_norm(smoothed, dim=-1, keepdim=True)
     return torch.where(length > 1e-6, smoothed / length.clamp_min(1e-6), normals)

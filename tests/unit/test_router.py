@@ -81,19 +81,25 @@ def test_paper_switches(change: dict[str, object], small_config: Config, make_pr
     assert not torch.allclose(code, ours(make_proteins())[0].code)
 
 
+@pytest.mark.parametrize("backbone", ENCODERS)
 @pytest.mark.parametrize("sizes", [(1,), (2, 1), (60, 1)])
-def test_tiny_clouds(sizes: tuple[int, ...], small_config: Config, make_proteins: MakeProteins) -> None:
-    encoding, gates = make_router(small_config, "q_mpnn")(make_proteins(sizes))
+def test_tiny_clouds(backbone: str, sizes: tuple[int, ...], small_config: Config, make_proteins: MakeProteins) -> None:
+    router = make_router(small_config, backbone)
+    encoding, gates = router(make_proteins(sizes))
     assert torch.isfinite(encoding.code).all()
     assert torch.isfinite(gates.weights).all()
+    encoding.code.square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in router.encoder.parameters() if p.grad is not None)
 
 
-def test_coincident_points(small_config: Config, make_proteins: MakeProteins) -> None:
+@pytest.mark.parametrize("backbone", ENCODERS)
+@pytest.mark.parametrize("coincident", [2, 30])
+def test_coincident_points(backbone: str, coincident: int, small_config: Config, make_proteins: MakeProteins) -> None:
     proteins = make_proteins((30,))
-    proteins.points[1] = proteins.points[0]
-    router = make_router(small_config, "q_mpnn")
+    proteins.points[:coincident] = proteins.points[0]
+    router = make_router(small_config, backbone)
     code = router(proteins)[0].code
-    code.sum().backward()
+    code.square().sum().backward()
     assert torch.isfinite(code).all()
     assert all(torch.isfinite(p.grad).all() for p in router.encoder.parameters())
 

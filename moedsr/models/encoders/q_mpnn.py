@@ -10,13 +10,13 @@ from moedsr.batch import ProteinBatch
 from moedsr.config import RouterConfig
 from moedsr.geometry.neighbours import pairs_within
 from moedsr.geometry.quasi_geodesic import quasi_geodesic_distance, smooth_normals
-from moedsr.models.encoders._base import Encoding, SurfaceEncoder, pool_max, pool_mean
+from moedsr.models.encoders._base import Encoding, SurfaceEncoder, pool_mean
+from moedsr.models.encoders._readout import Readout
 from moedsr.models.equivariant import EquivariantLayerNorm, EquivariantMLP, hidden_irreps, split_irreps
 from moedsr.models.radial import GaussianBasis, RadialNetwork, cosine_envelope
 from moedsr.models.tensor_product import DepthwiseTensorProduct
 
 _PAPER_RANGE = 30.0  # Å, last radial centre in the paper
-_TYPICAL_SCALE = 30.0  # Å, brings log(scale) near zero for proteins of about 150 residues
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,7 @@ class QMPNN(SurfaceEncoder):
             _Layer(scalars if number == 0 else irreps, irreps, config) for number in range(config.layers)
         )
         self.norm = EquivariantLayerNorm(irreps)
-        invariants = 2 * irreps.num_irreps
-        self.readout = nn.Sequential(
-            nn.Linear(invariants + 1, 2 * scalars.dim),
-            nn.SiLU(),
-            nn.Linear(2 * scalars.dim, config.protein_features),
-            nn.LayerNorm(config.protein_features),
-        )
+        self.readout = Readout(irreps.num_irreps, 2 * scalars.dim, config.protein_features)
 
     def forward(self, proteins: ProteinBatch, features: Tensor) -> Encoding:
         edges = self._edges(proteins)
@@ -61,10 +55,8 @@ class QMPNN(SurfaceEncoder):
         blocks = split_irreps(self.norm(hidden), self.irreps)
         # a maximum over components of l > 0 would depend on the orientation; their norms do not
         invariant = torch.cat([blocks[0][..., 0]] + [torch.linalg.vector_norm(b, dim=-1) for b in blocks[1:]], -1)
-        pooled = [pool(invariant, proteins.point_protein, proteins.size) for pool in (pool_max, pool_mean)]
-        size = torch.log(proteins.scale / _TYPICAL_SCALE)[:, None]
         return Encoding(
-            code=self.readout(torch.cat([*pooled, size], -1)),
+            code=self.readout(invariant, proteins.point_protein, proteins.scale),
             equivariant=tuple(pool_mean(b, proteins.point_protein, proteins.size) for b in blocks),
         )
 

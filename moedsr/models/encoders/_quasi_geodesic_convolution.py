@@ -86,8 +86,8 @@ class QuasiGeodesicConvolution(nn.Module):
         super().__init__()
         self.into = _mlp(width_in, hidden)
         self.into_norm = ProteinGroupNorm(hidden, math.gcd(4, hidden))
-        self.cuts = nn.Linear(3, _CUTS)
-        self.filter = nn.Linear(_CUTS, hidden)
+        self.cuts = _Affine(3, _CUTS)
+        self.filter = _Affine(_CUTS, hidden)
         self.out = _mlp(hidden, width_out)
         self.out_norm = ProteinGroupNorm(width_out, math.gcd(4, width_out))
         self._spread_filters()
@@ -133,6 +133,15 @@ class QuasiGeodesicConvolution(nn.Module):
         filters = torch.relu(outer @ cuts).unflatten(1, window.shape)  # (hidden, m, M)
         # a matrix of one row on the left is several times faster than one of one column on the right
         return torch.bmm(values.T[:, None], filters.transpose(1, 2))[:, 0].T
+
+
+class _Affine(nn.Module):
+    """Weight and bias of a linear map; not nn.Linear, whose values the router sets anew: these are set here."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width_out, width_in))
+        self.bias = nn.Parameter(torch.empty(width_out))
 
 
 def _mlp(width_in: int, width_out: int) -> nn.Sequential:

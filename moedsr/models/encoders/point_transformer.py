@@ -86,9 +86,9 @@ class VectorAttention(nn.Module):
         self.weigh = nn.Sequential(
             nn.LayerNorm(width),
             nn.ReLU(),
-            nn.Linear(width, weights),
+            nn.Linear(width, max(weights, 8)),  # a single unit behind a ReLU may never fire
             nn.ReLU(),
-            nn.Linear(weights, weights, bias=False),
+            nn.Linear(max(weights, 8), weights, bias=False),
         )
 
     def forward(self, features: Tensor, around: Neighbourhood) -> Tensor:

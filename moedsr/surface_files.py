@@ -26,7 +26,7 @@ def write_surfaces(folder: Path, model: MoEDSR, evaluator: Evaluator, codes: Map
     """
     truth = evaluator.truth(evaluator.names[0])
     protein = truth.protein
-    protein_input = ProteinInput.of(protein, model.config.router.cloud_points)
+    protein_input = ProteinInput.of(protein, model.config)
     field = protein_field(model, protein_input, protein.frame(0), code_index=codes.get(protein.name, -1))
     own = folder / protein.name
     own.mkdir(parents=True, exist_ok=True)

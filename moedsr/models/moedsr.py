@@ -37,7 +37,7 @@ class MoEDSR(nn.Module):
         self.router = Router(config)
         self.codes = LatentCodes(config.expert, proteins)
         self.experts = choose(EXPERTS, config.expert.kind, "expert.kind")(
-            config.expert, protein_features=config.router.protein_features
+            config.expert, router=self.router.widths
         )
 
     def context(

@@ -10,7 +10,7 @@ from moedsr.batch import ProteinBatch
 from moedsr.config import RouterConfig
 from moedsr.geometry.neighbours import pairs_within
 from moedsr.geometry.quasi_geodesic import quasi_geodesic_distance, smooth_normals
-from moedsr.models.encoders._base import Encoding, SurfaceEncoder, pool_max, pool_mean
+from moedsr.models.encoders._base import Encoding, RouterWidths, SurfaceEncoder, pool_max, pool_mean
 from moedsr.models.equivariant import EquivariantLayerNorm, EquivariantMLP, hidden_irreps, split_irreps
 from moedsr.models.radial import GaussianBasis, RadialNetwork, cosine_envelope
 from moedsr.models.tensor_product import DepthwiseTensorProduct
@@ -45,6 +45,12 @@ class QMPNN(SurfaceEncoder):
             _Layer(scalars if number == 0 else irreps, irreps, config) for number in range(config.layers)
         )
         self.norm = EquivariantLayerNorm(irreps)
+        local = tuple(mul for mul, _ in irreps)
+        self.widths = RouterWidths(
+            code=config.protein_features,
+            equivariant=(local[0], *(mul + local[0] for mul in local[1:])),
+            local=local,
+        )
         invariants = 2 * irreps.num_irreps
         self.readout = nn.Sequential(
             nn.Linear(invariants + 1, 2 * scalars.dim),
@@ -65,8 +71,23 @@ class QMPNN(SurfaceEncoder):
         size = torch.log(proteins.scale / _TYPICAL_SCALE)[:, None]
         return Encoding(
             code=self.readout(torch.cat([*pooled, size], -1)),
-            equivariant=tuple(pool_mean(b, proteins.point_protein, proteins.size) for b in blocks),
+            equivariant=self._equivariant(proteins, blocks),
+            local=tuple(blocks),
         )
+
+    def _equivariant(self, proteins: ProteinBatch, blocks: list[Tensor]) -> tuple[Tensor, ...]:
+        """Means of the points' features, and of their scalars times the harmonics of their direction from the middle.
+
+        The latter are as many for every degree as there are scalars, enough to span it.
+        """
+        owner, size = proteins.point_protein, proteins.size
+        outward = proteins.points - pool_mean(proteins.points, owner, size)[owner]
+        means = [pool_mean(blocks[0], owner, size)]
+        for degree, block in enumerate(blocks[1:], start=1):
+            harmonics = o3.spherical_harmonics(degree, outward, normalize=True, normalization="component")
+            features = torch.cat([block, blocks[0] * harmonics[:, None]], 1)
+            means.append(pool_mean(features, owner, size))
+        return tuple(means)
 
     def _edges(self, proteins: ProteinBatch) -> _Edges:
         config = self.config

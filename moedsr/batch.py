@@ -30,8 +30,8 @@ class _Tensors:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InitialDistances(_Tensors):
-    """Signed distances to P0's surfaces as cubic splines, each on a grid of its own that turns with the protein."""
+class DistanceGrids(_Tensors):
+    """One signed distance for each protein as a cubic spline, each on a grid of its own that turns with the protein."""
 
     coefficients: Tensor  # (G,) Å, the grids one after another, each in C order
     start: Tensor  # (B,) int64, first coefficient of each protein
@@ -39,6 +39,14 @@ class InitialDistances(_Tensors):
     frame: Tensor  # (B, 3, 3) axes of the grid, as rows
     origin: Tensor  # (B, 3) Å along those axes, first node
     spacing: Tensor  # (B,) Å
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitialDistances(_Tensors):
+    """Signed distance to the surface of each protein's P0."""
+
+    near: DistanceGrids  # fine, right beside the surface
+    far: DistanceGrids  # coarse, right everywhere else
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from moedsr.batch import InitialDistances, ProteinBatch
+from moedsr.batch import DistanceGrids, InitialDistances, ProteinBatch
 from moedsr.config import Config
 from moedsr.data.conformation import InitialConformation
-from moedsr.data.initial_distance import InitialDistance
+from moedsr.data.initial_distance import InitialDistance, SplineGrid
 from moedsr.data.protein_file import StoredProtein
 from moedsr.geometry.neighbours import farthest_points
 
@@ -80,12 +80,20 @@ def _collate_distances(distances: Sequence[InitialDistance | None]) -> InitialDi
     present = [distance for distance in distances if distance is not None]
     if len(present) < len(distances):
         return None
-    sizes = np.array([distance.coefficients.size for distance in present], dtype=np.int64)
+    frames = np.stack([distance.frame for distance in present])
     return InitialDistances(
-        coefficients=torch.from_numpy(np.concatenate([distance.coefficients.reshape(-1) for distance in present])),
+        near=_collate_grids([distance.near for distance in present], frames),
+        far=_collate_grids([distance.far for distance in present], frames),
+    )
+
+
+def _collate_grids(grids: Sequence[SplineGrid], frames: NDArray[np.float32]) -> DistanceGrids:
+    sizes = np.array([grid.coefficients.size for grid in grids], dtype=np.int64)
+    return DistanceGrids(
+        coefficients=torch.from_numpy(np.concatenate([grid.coefficients.reshape(-1) for grid in grids])),
         start=torch.from_numpy(np.cumsum(sizes) - sizes),
-        shape=torch.tensor([distance.coefficients.shape for distance in present]),
-        frame=torch.from_numpy(np.stack([distance.frame for distance in present])),
-        origin=torch.from_numpy(np.stack([distance.origin for distance in present])),
-        spacing=torch.tensor([distance.spacing for distance in present], dtype=torch.float32),
+        shape=torch.tensor([grid.coefficients.shape for grid in grids]),
+        frame=torch.from_numpy(frames),
+        origin=torch.from_numpy(np.stack([grid.origin for grid in grids])),
+        spacing=torch.tensor([grid.spacing for grid in grids], dtype=torch.float32),
     )

@@ -56,11 +56,10 @@ class ExpertBody(nn.Module):
         self.hidden = nn.ModuleList(StackedLinear(count, width, width) for _ in range(config.hidden_layers - 1))
         self.last = StackedLinear(count, width, outputs)
         # random side columns would swamp the coordinates and leave no zero level set
-        for layer in (self.first_side, self.skip_side):
+        for layer in (self.first_side, self.skip_side, self.last):
             nn.init.zeros_(layer.weight)
-        for layer in self.hidden:
-            nn.init.normal_(layer.weight, std=math.sqrt(2 / width))  # type: ignore[arg-type]
-        nn.init.zeros_(self.last.weight)
+        for hidden in self.hidden:
+            nn.init.normal_(hidden.weight, std=math.sqrt(2 / width))
 
     def per_expert(self) -> list[BodyWeights]:
         """The weights of each expert, unbound all at once."""

@@ -40,7 +40,7 @@ class EquivariantExperts(Experts):
         self.first = nn.ModuleList(StackedLinear(config.count, size, width, bias=False) for size in channels)
         self.skip = nn.ModuleList(StackedLinear(config.count, size, width, bias=False) for size in channels)
         for layer in (*self.first, *self.skip):
-            nn.init.normal_(layer.weight, std=math.sqrt(2 / width))  # type: ignore[arg-type]
+            nn.init.normal_(layer.weight, std=math.sqrt(2 / width))
         self.body = ExpertBody(config, side=1 + router.code + config.latent_size)
         some = [
             polar_factor(torch.randn(1, size, 2 * degree + 1))

@@ -15,7 +15,7 @@ from moedsr.geometry.canonical_frame import canonical_frame
 from moedsr.geometry.radii import bondi_radii
 from moedsr.geometry.surface import SolventExcludedSurface, solvent_excluded_surface
 
-_BORDER = 5  # nodes; the effect of a border on the coefficients falls by a factor of 3.7 with each
+_BORDER = 10  # nodes; the effect of a border on the coefficients falls by a factor of 3.7 with each
 _FAR_SPACING = 1.5  # Å; less than the probe's radius, so that no groove is missed
 _FAR_REACH = 1.2  # normalised, half the edge of the far grid
 

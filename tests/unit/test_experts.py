@@ -85,7 +85,8 @@ def test_value_alone_is_the_same(kind: str, small_config: Config, make_batch: Ma
     both, _ = model.field(batch.surface_points, batch.time, context)
     alone, none = model.field(batch.surface_points, batch.time, context, gradient=False)
     assert none is None
-    torch.testing.assert_close(alone, both, atol=0, rtol=0)
+    # anchored experts blend features in a smaller product then, whose sums may round otherwise
+    torch.testing.assert_close(alone, both, atol=1e-15 if "anchored" in KINDS[kind].values() else 0, rtol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

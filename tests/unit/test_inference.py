@@ -12,12 +12,15 @@ from moedsr.config import Config
 from moedsr.data.ensemble import find_ensembles
 from moedsr.errors import InputError
 from moedsr.inference import SurfacePredictor
+from moedsr.models.experts import EXPERTS
 from moedsr.models.moedsr import MoEDSR
 
 
-@pytest.fixture
-def predictor(tiny_run: Config, tmp_path: Path) -> SurfacePredictor:
+@pytest.fixture(params=EXPERTS)
+def predictor(tiny_run: Config, tmp_path: Path, request: pytest.FixtureRequest) -> SurfacePredictor:
     torch.manual_seed(0)
+    expert = tiny_run.expert.model_copy(update={"kind": request.param})
+    tiny_run = tiny_run.model_copy(update={"expert": expert})
     meta = Meta(step=0, metrics={}, proteins=["a", "b"], store_fingerprint="f", git_commit=None)
     folder = save_checkpoint(
         tmp_path / "checkpoint",

@@ -32,7 +32,15 @@ class _Inputs:
 
     def of(self, protein: Tensor) -> "_Inputs":
         """Of some of the proteins (m,)."""
-        return _Inputs(*(None if value is None else value[protein] for value in vars(self).values()))
+        return _Inputs(
+            positions=self.positions[protein],
+            features=self.features[protein],
+            vectors=self.vectors[protein],
+            side=self.side[protein],
+            growth=self.growth[protein],
+            jacobian=None if self.jacobian is None else self.jacobian[protein],
+            vector_jacobian=None if self.vector_jacobian is None else self.vector_jacobian[protein],
+        )
 
 
 class AnchoredExperts(Experts):

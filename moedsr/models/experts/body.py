@@ -59,7 +59,7 @@ class ExpertBody(nn.Module):
         for layer in (self.first_side, self.skip_side, self.last):
             nn.init.zeros_(layer.weight)
         for hidden in self.hidden:
-            nn.init.normal_(hidden.weight, std=math.sqrt(2 / width))
+            nn.init.normal_(hidden.get_parameter("weight"), std=math.sqrt(2 / width))
 
     def per_expert(self) -> list[BodyWeights]:
         """The weights of each expert, unbound all at once."""

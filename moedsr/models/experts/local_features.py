@@ -62,7 +62,8 @@ def local_surface(
         for start in range(0, len(flat), _BLOCK)
     ]
     parts = [torch.cat(column).unflatten(0, (size, count)) for column in zip(*blocks, strict=True)]
-    return LocalSurface(*parts) if gradient else LocalSurface(*parts, None, None)
+    features, means, *jacobians = parts
+    return LocalSurface(features, means, *(jacobians if gradient else (None, None)))
 
 
 def _blend(

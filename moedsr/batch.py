@@ -30,6 +30,26 @@ class _Tensors:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistanceGrids(_Tensors):
+    """One signed distance for each protein as a cubic spline, each on a grid of its own that turns with the protein."""
+
+    coefficients: Tensor  # (G,) Å, the grids one after another, each in C order
+    start: Tensor  # (B,) int64, first coefficient of each protein
+    shape: Tensor  # (B, 3) int64, nodes per axis
+    frame: Tensor  # (B, 3, 3) axes of the grid, as rows
+    origin: Tensor  # (B, 3) Å along those axes, first node
+    spacing: Tensor  # (B,) Å
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitialDistances(_Tensors):
+    """Signed distance to the surface of each protein's P0."""
+
+    near: DistanceGrids  # fine, right beside the surface
+    far: DistanceGrids  # coarse, right everywhere else
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProteinBatch(_Tensors):
     """All that is known of each protein: its initial conformation P0, coordinates about its centre."""
 
@@ -41,10 +61,18 @@ class ProteinBatch(_Tensors):
     residue_protein: Tensor  # (R,) int64, ascending
     scale: Tensor  # (B,) Å per normalised unit
     code_index: Tensor  # (B,) int64, row of the latent code table; -1 for a protein without one
+    initial_distances: InitialDistances | None = None  # for anchored experts alone
 
     @property
     def size(self) -> int:
         return self.scale.shape[0]
+
+    @property
+    def centre(self) -> Tensor:
+        """(B, 3) Å, mean of the Cα; the origin, unless the whole batch was moved."""
+        total = self.residue_positions.new_zeros(self.size, 3)
+        total = total.index_add(0, self.residue_protein, self.residue_positions)
+        return total / torch.bincount(self.residue_protein, minlength=self.size)[:, None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,7 +114,11 @@ class GateConfig(Section):
 class ExpertConfig(Section):
     """The implicit networks."""
 
-    kind: str = Field("plain", description="name in moedsr.models.experts.EXPERTS")
+    kind: str = Field(
+        "plain",
+        description="name in moedsr.models.experts.EXPERTS; plain: the paper; equivariant: first layer built from the "
+        "router's features, degrees of Ψ up to router.l_max; anchored: starts from P0's own signed distance",
+    )
     count: Positive = Field(4, description="N_E, number of experts")
     hidden_layers: Annotated[int, Field(ge=2)] = Field(8, description="hidden layers of an expert")
     hidden_size: Positive = Field(512, description="width of a hidden layer")
@@ -126,6 +130,13 @@ class ExpertConfig(Section):
         "normalised", description="code std 1/√φ_z, or 1 as in the paper"
     )
     initial_radius: PositiveFloat = Field(0.55, description="radius of the sphere at initialisation, normalised")
+    anchor_mode: Literal["residual", "warp"] = Field(
+        "residual", description="anchored: add to P0's signed distance, or move the point at which it is read"
+    )
+    anchor_radius: PositiveFloat = Field(6.0, description="Å, anchored: reach of the surface features near a point")
+    anchor_time: PositiveFloat = Field(
+        0.05, description="anchored: time after t = -1 in which the correction grows to 1 - 1/e, normalised"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -76,7 +76,7 @@ class Evaluator:
         for name in self._mine:
             truth = self.truth(name)
             scores += truth.baselines
-            protein_input = ProteinInput.of(truth.protein, model.config.router.cloud_points)
+            protein_input = ProteinInput.of(truth.protein, model.config)
             field = protein_field(model, protein_input, truth.protein.frame(0), code_index=codes.get(name, -1))
             self.fields[name] = field
             for place, frame in enumerate(truth.frames):

@@ -65,7 +65,8 @@ def protein_field(
     device = next(model.parameters()).device
     proteins = collate([protein], [code_index]).to(device)
     codes = None
-    if code_index < 0 and config.expert.latent_size and config.evaluation.unseen_code == "fit":
+    wanted = config.expert.latent_size and config.evaluation.unseen_code == "fit"
+    if code_index < 0 and wanted and model.experts.reads_code_at_start:
         codes = fit_code(model, proteins, initial_frame)
     return ProteinField(model, proteins, codes)
 
@@ -119,7 +120,7 @@ class SurfacePredictor:
             InputError: unreadable file, no protein, several chains without a choice.
         """
         initial = InitialConformation.of(load_structure(pdb, chain), self.config.data.prepare, pdb.stem)
-        protein = ProteinInput.of(initial, self.config.router.cloud_points)
+        protein = ProteinInput.of(initial, self.config)
         field = protein_field(self.model, protein, initial.frame)
         for time in times:
             level_set = extract_level_set(field.at(time), resolution=resolution)

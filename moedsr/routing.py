@@ -47,7 +47,7 @@ def routing_table(model: MoEDSR, store: SurfaceStore, codes: Mapping[str, int], 
     rows = []
     for name in store.names():
         protein = store.protein(name)
-        proteins = collate([ProteinInput.of(protein, model.config.router.cloud_points)], [-1]).to(device)
+        proteins = collate([ProteinInput.of(protein, model.config, route_only=True)], [-1]).to(device)
         gates = model.context(proteins).gates
         rows.append(
             {

@@ -1,8 +1,11 @@
 """Small random proteins and batches, in float64, that need no files; used by fixtures and by spawned processes."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 
-from moedsr.batch import ProteinBatch, TrainingBatch
+from moedsr.batch import DistanceGrids, InitialDistances, ProteinBatch, TrainingBatch
 from moedsr.config import Config, DataConfig, ExpertConfig, GateConfig, RouterConfig
 
 
@@ -38,6 +41,28 @@ def make_proteins(sizes: tuple[int, ...] = (60, 40), seed: int = 0) -> ProteinBa
         residue_protein=torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(residues)),
         scale=torch.full((len(sizes),), 15.0, dtype=torch.float64),
         code_index=torch.arange(len(sizes)),
+        initial_distances=InitialDistances(**{name: make_grids(len(sizes), random) for name in ("near", "far")}),
+    )
+
+
+def make_grids(count: int, random: torch.Generator) -> DistanceGrids:
+    """Rough distances to spheres of 11 Å, on turned grids of different sizes that end inside the cube of queries."""
+    grids, frames, origins = [], [], []
+    for protein in range(count):
+        axes = [2.0 * torch.arange(nodes, dtype=torch.float64) - nodes for nodes in (12 + protein, 13, 14)]
+        radius = torch.linalg.vector_norm(torch.stack(torch.meshgrid(*axes, indexing="ij"), -1), dim=-1)
+        grids.append(radius - 11 + 0.3 * torch.randn(radius.shape, generator=random, dtype=torch.float64))
+        turned, _ = torch.linalg.qr(torch.randn(3, 3, generator=random, dtype=torch.float64))
+        frames.append(turned * torch.linalg.det(turned))
+        origins.append(torch.stack([axis[0] for axis in axes]))
+    sizes = torch.tensor([grid.numel() for grid in grids])
+    return DistanceGrids(
+        coefficients=torch.cat([grid.flatten() for grid in grids]),
+        start=sizes.cumsum(0) - sizes,
+        shape=torch.tensor([grid.shape for grid in grids]),
+        frame=torch.stack(frames),
+        origin=torch.stack(origins),
+        spacing=torch.full((count,), 2.0, dtype=torch.float64),
     )
 
 
@@ -76,7 +101,21 @@ def select(proteins: ProteinBatch, wanted: list[int]) -> ProteinBatch:
         residue_protein=proteins.residue_protein[residues] - wanted[0],
         scale=proteins.scale[wanted],
         code_index=proteins.code_index[wanted],
+        initial_distances=each_grid(proteins.initial_distances, lambda grids: select_grids(grids, wanted)),
     )
+
+
+def each_grid(
+    distances: InitialDistances | None, change: Callable[[DistanceGrids], DistanceGrids]
+) -> InitialDistances | None:
+    """Near and far grids changed alike."""
+    return distances and InitialDistances(near=change(distances.near), far=change(distances.far))
+
+
+def select_grids(grids: DistanceGrids, wanted: list[int]) -> DistanceGrids:
+    """Some of the grids; the coefficients stay together, as ``start`` says where each begins."""
+    values = {name: getattr(grids, name) for name in grids.__dataclass_fields__}
+    return DistanceGrids(**{name: v if name == "coefficients" else v[wanted] for name, v in values.items()})
 
 
 def select_batch(batch: TrainingBatch, wanted: list[int]) -> TrainingBatch:
@@ -87,8 +126,15 @@ def select_batch(batch: TrainingBatch, wanted: list[int]) -> TrainingBatch:
 
 def rotated(proteins: ProteinBatch, rotation: torch.Tensor, shift: torch.Tensor) -> ProteinBatch:
     """The same proteins turned and moved."""
-    values = {name: getattr(proteins, name) for name in proteins.__dataclass_fields__}
-    values["points"] = proteins.points @ rotation.T + shift
-    values["normals"] = proteins.normals @ rotation.T
-    values["residue_positions"] = proteins.residue_positions @ rotation.T + shift
-    return ProteinBatch(**values)
+
+    def turn(grids: DistanceGrids) -> DistanceGrids:
+        frame = grids.frame @ rotation.T
+        return replace(grids, frame=frame, origin=grids.origin + frame @ shift)
+
+    return replace(
+        proteins,
+        points=proteins.points @ rotation.T + shift,
+        normals=proteins.normals @ rotation.T,
+        residue_positions=proteins.residue_positions @ rotation.T + shift,
+        initial_distances=each_grid(proteins.initial_distances, turn),
+    )

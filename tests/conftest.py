@@ -40,8 +40,8 @@ def turn() -> Callable[[ProteinBatch], tuple[ProteinBatch, torch.Tensor]]:
     """Turn and move proteins at random; also returns the rotation."""
 
     def turn_proteins(proteins: ProteinBatch) -> tuple[ProteinBatch, torch.Tensor]:
-        rotation = o3.rand_matrix(dtype=proteins.points.dtype)
-        shift = torch.randn(3, dtype=proteins.points.dtype)
+        rotation = o3.rand_matrix(dtype=torch.float64)
+        shift = torch.randn(3, dtype=torch.float64)
         return builders.rotated(proteins, rotation, shift), rotation
 
     return turn_proteins

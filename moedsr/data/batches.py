@@ -49,7 +49,7 @@ class BatchSampler:
             raise InputError(f"{store.path}: no protein to train on; the store's train split is empty")
         self.config = config
         self._proteins = [store.protein(name) for name in names]
-        self._inputs = [ProteinInput.of(p, config.router.cloud_points) for p in self._proteins]
+        self._inputs: dict[int, ProteinInput] = {}  # each made when it is first drawn
         self._frames = [training_frames(p, config) for p in self._proteins]
         bare = [p.name for p, frames in zip(self._proteins, self._frames, strict=True) if len(frames) == 1]
         if bare and config.data.frames != 0 and config.data.replicas is not None:
@@ -72,7 +72,7 @@ class BatchSampler:
             torch.from_numpy(np.stack(column)) for column in zip(*samples, strict=True)
         )
         return TrainingBatch(
-            proteins=collate([self._inputs[i] for i in chosen], chosen),
+            proteins=collate([self._input(i) for i in chosen], chosen),
             time=time,
             surface_points=surface,
             surface_normals=normals,
@@ -80,6 +80,11 @@ class BatchSampler:
             gate_noise=noise,
             keep_code=keep,
         )
+
+    def _input(self, index: int) -> ProteinInput:
+        if index not in self._inputs:
+            self._inputs[index] = ProteinInput.of(self._proteins[index], self.config)
+        return self._inputs[index]
 
     def _protein_at(self, position: int) -> int:
         """Protein at a position of the endless stream of shuffled epochs."""

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from moedsr.batch import ProteinBatch
+from moedsr.batch import DistanceGrids, InitialDistances, ProteinBatch
+from moedsr.config import Config
 from moedsr.data.conformation import InitialConformation
+from moedsr.data.initial_distance import InitialDistance, SplineGrid
 from moedsr.data.protein_file import StoredProtein
 from moedsr.geometry.neighbours import farthest_points
 
@@ -24,15 +26,23 @@ class ProteinInput:
     residue_positions: NDArray[np.float32]  # (R, 3) Å, Cα
     residue_types: NDArray[np.int64]  # (R,)
     scale: float  # Å per normalised unit
+    initial_distance: InitialDistance | None = None  # for anchored experts alone
 
     @classmethod
-    def of(cls, protein: StoredProtein | InitialConformation, cloud_points: int) -> Self:
-        """From the store or from a PDB file; the cloud is an even subset (farthest-point sampling) of P0's samples."""
+    def of(cls, protein: StoredProtein | InitialConformation, config: Config, *, route_only: bool = False) -> Self:
+        """From the store or from a PDB file; the cloud is an even subset (farthest-point sampling) of P0's samples.
+
+        Args:
+            protein: where to take P0 from.
+            config: what the model needs.
+            route_only: leave out what the router does not read.
+        """
         if isinstance(protein, StoredProtein):
             frame, types = protein.frame(0), protein.residue_types
         else:
             frame, types = protein.frame, protein.structure.residue_types
-        keep = farthest_points(torch.from_numpy(frame.points), cloud_points).numpy()
+        keep = farthest_points(torch.from_numpy(frame.points), config.router.cloud_points).numpy()
+        anchored = config.expert.kind == "anchored" and not route_only
         return cls(
             name=protein.name,
             points=frame.points[keep],
@@ -40,6 +50,7 @@ class ProteinInput:
             residue_positions=protein.residue_positions,
             residue_types=types,
             scale=protein.scale,
+            initial_distance=InitialDistance.of(protein, config.data.prepare) if anchored else None,
         )
 
 
@@ -61,4 +72,28 @@ def collate(proteins: Sequence[ProteinInput], code_index: Sequence[int]) -> Prot
         residue_protein=owner([len(p.residue_types) for p in proteins]),
         scale=torch.tensor([p.scale for p in proteins], dtype=torch.float32),
         code_index=torch.tensor(list(code_index), dtype=torch.long),
+        initial_distances=_collate_distances([p.initial_distance for p in proteins]),
+    )
+
+
+def _collate_distances(distances: Sequence[InitialDistance | None]) -> InitialDistances | None:
+    present = [distance for distance in distances if distance is not None]
+    if len(present) < len(distances):
+        return None
+    frames = np.stack([distance.frame for distance in present])
+    return InitialDistances(
+        near=_collate_grids([distance.near for distance in present], frames),
+        far=_collate_grids([distance.far for distance in present], frames),
+    )
+
+
+def _collate_grids(grids: Sequence[SplineGrid], frames: NDArray[np.float32]) -> DistanceGrids:
+    sizes = np.array([grid.coefficients.size for grid in grids], dtype=np.int64)
+    return DistanceGrids(
+        coefficients=torch.from_numpy(np.concatenate([grid.coefficients.reshape(-1) for grid in grids])),
+        start=torch.from_numpy(np.cumsum(sizes) - sizes),
+        shape=torch.tensor([grid.coefficients.shape for grid in grids]),
+        frame=torch.from_numpy(frames),
+        origin=torch.from_numpy(np.stack([grid.origin for grid in grids])),
+        spacing=torch.tensor([grid.spacing for grid in grids], dtype=torch.float32),
     )

@@ -29,6 +29,33 @@ def nearest(
     return index, torch.arange(k, device=queries.device) < found[:, None]
 
 
+def neighbours_within(
+    *, queries: Tensor, query_protein: Tensor, points: Tensor, point_protein: Tensor, radius: float
+) -> tuple[Tensor, Tensor]:
+    """All points of the same protein within a distance of each query, in no particular order.
+
+    Args:
+        queries: (Q, 3).
+        query_protein: (Q,) ascending.
+        points: (P, 3).
+        point_protein: (P,) ascending.
+        radius: in the unit of the points.
+
+    Returns:
+        index (Q, k) into points, k the most that any query has but at least 1, and mask (Q, k) of those that exist.
+    """
+    # torch-cluster silently keeps max_num_neighbors; no protein has more than its own points
+    most = int(torch.bincount(point_protein).max())
+    query_row, point_row = torch_cluster.radius(points, queries, radius, point_protein, query_protein, most)
+    found = torch.bincount(query_row, minlength=len(queries))
+    first = torch.cumsum(found, 0) - found
+    slot = torch.arange(len(query_row), device=queries.device) - first[query_row]
+    width = max(int(found.max()), 1) if len(found) else 1
+    index = torch.zeros(len(queries), width, dtype=torch.long, device=queries.device)
+    index[query_row, slot] = point_row
+    return index, torch.arange(width, device=queries.device) < found[:, None]
+
+
 def pairs_within(*, points: Tensor, protein: Tensor, radius: float) -> tuple[Tensor, Tensor]:
     """All ordered pairs (target, source), target ≠ source, of one protein within a distance.
 

@@ -36,9 +36,7 @@ class MoEDSR(nn.Module):
         self.config = config
         self.router = Router(config)
         self.codes = LatentCodes(config.expert, proteins)
-        self.experts = choose(EXPERTS, config.expert.kind, "expert.kind")(
-            config.expert, protein_features=config.router.protein_features
-        )
+        self.experts = choose(EXPERTS, config.expert.kind, "expert.kind")(config.expert, router=self.router.widths)
 
     def context(
         self,

@@ -1,18 +1,23 @@
 """The router: which experts should model this protein."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from moedsr.batch import ProteinBatch
 from moedsr.config import Config
-from moedsr.models.encoders import ENCODERS, Encoding
+from moedsr.models.encoders import ENCODERS, Encoding, RouterWidths
 from moedsr.models.gate import Gates, NoisyTopKGate
 from moedsr.models.geo_an import GeoAN
 from moedsr.models.variants import choose
 
 
 class Router(nn.Module):
-    """Point features (GeoAN), surface encoder, gate; runs once per protein, whatever the frames and points."""
+    """Point features (GeoAN), surface encoder, gate; runs once per protein, whatever the frames and points.
+
+    A backbone that says nothing of single points leaves GeoAN's features to speak for them.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -24,8 +29,17 @@ class Router(nn.Module):
 
     def forward(self, proteins: ProteinBatch, noise: Tensor | None = None) -> tuple[Encoding, Gates]:
         """Encode and route; ``noise`` (B, N_E) standard normal while training."""
-        encoding: Encoding = self.encoder(proteins, self.point_features(proteins))
+        features = self.point_features(proteins)
+        encoding: Encoding = self.encoder(proteins, features)
+        if not encoding.local:
+            encoding = replace(encoding, local=(features[..., None],))
         return encoding, self.gate(encoding.code, noise)
+
+    @property
+    def widths(self) -> RouterWidths:
+        """Channels of the encodings."""
+        widths: RouterWidths = self.encoder.widths
+        return widths if widths.local else replace(widths, local=(self.encoder.config.point_features,))
 
 
 @torch.no_grad()

@@ -2,15 +2,29 @@
 
 from collections.abc import Callable
 
+import builders
 import pytest
 import torch
 
 from moedsr.batch import ProteinBatch, TrainingBatch
 from moedsr.config import Config, ExpertConfig
-from moedsr.models.experts import EXPERTS, PlainExperts
+from moedsr.errors import InputError
+from moedsr.models.encoders import RouterWidths
+from moedsr.models.experts import EXPERTS, EquivariantExperts
+from moedsr.models.experts.initial_distance import initial_distance
 from moedsr.models.moedsr import MoEDSR
 
 MakeBatch = Callable[..., TrainingBatch]
+Turn = Callable[[ProteinBatch], tuple[ProteinBatch, torch.Tensor]]
+
+KINDS = {kind: {"kind": kind} for kind in EXPERTS} | {"warp": {"kind": "anchored", "anchor_mode": "warp"}}
+"""Every kind, and what changes how one computes; distances and times of the small proteins are in tens of Å."""
+
+
+def configured(config: Config, kind: str, **changes: object) -> Config:
+    """The configuration with experts of that kind, in a router of l_max 2."""
+    expert = config.expert.model_copy(update=KINDS[kind] | changes)
+    return config.model_copy(update={"expert": expert, "router": config.router.model_copy(update={"l_max": 2})})
 
 
 def randomised(config: Config, proteins: int = 2) -> MoEDSR:
@@ -22,11 +36,10 @@ def randomised(config: Config, proteins: int = 2) -> MoEDSR:
     return model
 
 
-@pytest.mark.parametrize("kind", EXPERTS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("channels", [1, 3, 4, 9, 16])
 def test_gradient_equals_autograd(kind: str, channels: int, small_config: Config, make_batch: MakeBatch) -> None:
-    expert = small_config.expert.model_copy(update={"kind": kind, "harmonic_channels": channels})
-    model = randomised(small_config.model_copy(update={"expert": expert}))
+    model = randomised(configured(small_config, kind, harmonic_channels=channels))
     batch = make_batch()
     points = batch.surface_points.requires_grad_()
     value, gradient = model.field(points, batch.time, model.context(batch.proteins))
@@ -34,11 +47,10 @@ def test_gradient_equals_autograd(kind: str, channels: int, small_config: Config
     torch.testing.assert_close(gradient, expected, atol=1e-10, rtol=1e-10)
 
 
-@pytest.mark.parametrize("kind", EXPERTS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_loss_gradients_equal_double_backward(kind: str, small_config: Config, make_batch: MakeBatch) -> None:
     """Parameter gradients of a loss on ∇f, against autograd through autograd."""
-    expert = small_config.expert.model_copy(update={"kind": kind})
-    model = randomised(small_config.model_copy(update={"expert": expert}))
+    model = randomised(configured(small_config, kind))
     batch = make_batch()
     points = batch.surface_points.requires_grad_()
     value, gradient = model.field(points, batch.time, model.context(batch.proteins))
@@ -51,10 +63,9 @@ def test_loss_gradients_equal_double_backward(kind: str, small_config: Config, m
             torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=1e-9)
 
 
-@pytest.mark.parametrize("kind", EXPERTS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_is_the_gated_sum_of_the_chosen_experts(kind: str, small_config: Config, make_batch: MakeBatch) -> None:
-    expert = small_config.expert.model_copy(update={"kind": kind})
-    model = randomised(small_config.model_copy(update={"expert": expert}))
+    model = randomised(configured(small_config, kind))
     batch = make_batch()
     context = model.context(batch.proteins)
     value, _ = model.field(batch.surface_points, batch.time, context)
@@ -67,42 +78,178 @@ def test_is_the_gated_sum_of_the_chosen_experts(kind: str, small_config: Config,
     torch.testing.assert_close(again, value, atol=0, rtol=0)
 
 
-def test_value_alone_is_the_same(small_config: Config, make_batch: MakeBatch) -> None:
-    model, batch = randomised(small_config), make_batch()
+@pytest.mark.parametrize("kind", KINDS)
+def test_value_alone_is_the_same(kind: str, small_config: Config, make_batch: MakeBatch) -> None:
+    model, batch = randomised(configured(small_config, kind)), make_batch()
     context = model.context(batch.proteins)
     both, _ = model.field(batch.surface_points, batch.time, context)
     alone, none = model.field(batch.surface_points, batch.time, context, gradient=False)
     assert none is None
-    torch.testing.assert_close(alone, both, atol=0, rtol=0)
+    # anchored experts blend features in a smaller product then, whose sums may round otherwise
+    torch.testing.assert_close(alone, both, atol=1e-15 if "anchored" in KINDS[kind].values() else 0, rtol=0)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_batch_mates_do_not_matter(kind: str, small_config: Config, make_batch: MakeBatch) -> None:
+    model, batch = randomised(configured(small_config, kind)), make_batch()
+    both, _ = model.field(batch.surface_points, batch.time, model.context(batch.proteins))
+    own = builders.select_batch(batch, [1])
+    alone, _ = model.field(own.surface_points, own.time, model.context(own.proteins))
+    torch.testing.assert_close(alone, both[1:], atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sizes", [(1,), (60, 1)])
+def test_tiny_clouds_and_points_on_points(
+    kind: str, sizes: tuple[int, ...], small_config: Config, make_batch: MakeBatch
+) -> None:
+    """Clouds of one point; queries at the centre, on a cloud point, far away: finite, and so are the gradients."""
+    model, batch = randomised(configured(small_config, kind)), make_batch(sizes)
+    points = batch.surface_points
+    points[:, :, 0] = 0
+    points[:, :, 1] = batch.proteins.points[0] / batch.proteins.scale[0]
+    points[:, :, 2] = 50
+    value, gradient = model.field(points, batch.time, model.context(batch.proteins))
+    assert torch.isfinite(value).all()
+    assert torch.isfinite(gradient).all()
+    (value.sum() + gradient.square().sum()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "plain"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-10)])
+def test_turns_and_moves_with_the_protein(
+    kind: str, dtype: torch.dtype, tolerance: float, small_config: Config, make_batch: MakeBatch, turn: Turn
+) -> None:
+    torch.manual_seed(0)
+    model, batch = randomised(configured(small_config, kind, harmonic_channels=9)), make_batch()
+    turned, rotation = turn(batch.proteins)
+    shift = (turned.centre - batch.proteins.centre @ rotation.T) / batch.proteins.scale[:, None]
+    points = batch.surface_points @ rotation.T + shift[:, None, None]
+    model = model.to(dtype)
+    value, slope = model.field(
+        batch.surface_points.to(dtype), batch.time.to(dtype), model.context(batch.proteins.to("cpu", dtype))
+    )
+    other, other_slope = model.field(points.to(dtype), batch.time.to(dtype), model.context(turned.to("cpu", dtype)))
+    assert value.std() > 0.01
+    torch.testing.assert_close(other, value, atol=tolerance, rtol=0)
+    rotated = slope @ rotation.T.to(dtype)
+    if dtype == torch.float64:  # of random weights, in float32 the slopes reach hundreds
+        torch.testing.assert_close(other_slope, rotated, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_parameter_learns(kind: str, small_config: Config, make_batch: MakeBatch) -> None:
+    model, batch = randomised(configured(small_config, kind)), make_batch()
+    prediction = model(batch)
+    (prediction.surface_value.square().sum() + prediction.off_surface_gradient.square().sum()).backward()
+    chosen = prediction.context.gates.experts.unique()
+    silent = [
+        name for name, p in model.experts.named_parameters() if p.grad is None or not p.grad[chosen].abs().max() > 0
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("kind", ["plain", "equivariant"])
 @pytest.mark.parametrize(
     ("hidden_size", "layers", "channels", "margin"), [(512, 8, 16, 0.15), (256, 6, 3, 0.15), (64, 4, 9, 0.25)]
 )
-def test_starts_as_a_sphere(hidden_size: int, layers: int, channels: int, margin: float) -> None:
+def test_starts_as_a_sphere(
+    kind: str,
+    hidden_size: int,
+    layers: int,
+    channels: int,
+    margin: float,
+    small_config: Config,
+    make_proteins: Callable[..., ProteinBatch],
+) -> None:
     """Geometric initialisation holds whatever the codes are: negative inside, positive at the corners, slope near 1."""
     torch.manual_seed(0)
-    config = ExpertConfig(count=2, hidden_size=hidden_size, hidden_layers=layers, harmonic_channels=channels)
-    experts = PlainExperts(config, protein_features=32)
-    side = torch.randn(1, 1, 1 + 32 + config.latent_size)
+    expert = ExpertConfig(kind=kind, count=2, hidden_size=hidden_size, hidden_layers=layers, harmonic_channels=channels)
+    router = small_config.router.model_copy(update={"l_max": 3})
+    model = MoEDSR(small_config.model_copy(update={"expert": expert, "router": router}), 1)
+    proteins = make_proteins((60,)).to("cpu", torch.float32)
     points = torch.rand(1, 1, 4000, 3) * 2 - 1
-    for weights in experts._weights():
-        value, gradient = experts._evaluate(weights, points, side, gradient=True)
-        radius, length = points.norm(dim=-1), gradient.norm(dim=-1)
-        sphere = radius - config.initial_radius
-        clear = sphere.abs() > margin
-        assert ((value > 0) == (sphere > 0))[clear].float().mean() > 0.99
-        assert 0.75 < length.mean() < 1.25
+    centre = proteins.centre / proteins.scale[:, None] if kind == "equivariant" else torch.zeros(1, 3)
+    value, gradient = model.field(points + centre[:, None, None], torch.zeros(1, 1), model.context(proteins))
+    sphere = points.norm(dim=-1) - expert.initial_radius
+    clear = sphere.abs() > margin
+    assert ((value > 0) == (sphere > 0))[clear].float().mean() > 0.99
+    assert 0.75 < gradient.norm(dim=-1).mean() < 1.25
 
 
-def test_plain_is_not_equivariant(
-    small_config: Config,
-    make_batch: MakeBatch,
-    turn: Callable[[ProteinBatch], tuple[ProteinBatch, torch.Tensor]],
-) -> None:
+def test_plain_is_not_equivariant(small_config: Config, make_batch: MakeBatch, turn: Turn) -> None:
     """The paper's claim fails: turning protein and query together changes the plain field by more than its spread."""
     model, batch = randomised(small_config), make_batch()
     turned, rotation = turn(batch.proteins)
     value, _ = model.field(batch.surface_points, batch.time, model.context(batch.proteins))
     other, _ = model.field(batch.surface_points @ rotation.T, batch.time, model.context(turned))
     assert (value - other).abs().max() > 0.1 * value.std()
+
+
+def test_equivariant_tells_orientation(small_config: Config, make_batch: MakeBatch, turn: Turn) -> None:
+    """Invariance must not come from spheres: with the protein turned alone, the field is another one."""
+    model, batch = randomised(configured(small_config, "equivariant")), make_batch()
+    turned, _ = turn(batch.proteins)
+    value, _ = model.field(batch.surface_points, batch.time, model.context(batch.proteins))
+    other, _ = model.field(batch.surface_points, batch.time, model.context(turned))
+    assert (value - other).abs().max() > 0.1 * value.std()
+
+
+@pytest.mark.parametrize(
+    ("equivariant", "channels", "message"),
+    [
+        ((), 9, "needs a router.backbone"),
+        ((8,), 9, "router.l_max is 0, but must be at least 1"),
+        ((8,), 3, "l_max is 0"),
+    ],
+)
+def test_equivariant_refuses_a_blind_router(equivariant: tuple[int, ...], channels: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        EquivariantExperts(
+            ExpertConfig(harmonic_channels=channels), router=RouterWidths(code=8, equivariant=equivariant)
+        )
+
+
+def test_equivariant_says_which_degrees_it_leaves_out(caplog: pytest.LogCaptureFixture) -> None:
+    experts = EquivariantExperts(
+        ExpertConfig(harmonic_channels=16, hidden_size=8), router=RouterWidths(code=8, equivariant=(8, 12))
+    )
+    assert experts.harmonics.channels == 4
+    assert "harmonic_channels 16 has degrees up to 3, but router.l_max is 1" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["residual", "warp"])
+def test_anchored_is_p0_at_the_start(mode: str, small_config: Config, make_batch: MakeBatch) -> None:
+    """At t = -1 whatever the weights are, and at initialisation whatever the time is."""
+    kind = "warp" if mode == "warp" else "anchored"
+    batch = make_batch()
+    proteins, points = batch.proteins, batch.surface_points
+    positions = points.flatten(1, 2) * proteins.scale[:, None, None]
+    distance, slope = initial_distance(proteins.initial_distances, torch.arange(2), positions)
+    fresh = MoEDSR(configured(small_config, kind), 2).double()
+    trained, start = randomised(configured(small_config, kind)), torch.full_like(batch.time, -1)
+    for model, time in ((fresh, batch.time), (trained, start)):
+        value, gradient = model.field(points, time, model.context(proteins))
+        expected = (distance / proteins.scale[:, None]).view_as(value)
+        torch.testing.assert_close(value, expected, atol=1e-12, rtol=0)
+        torch.testing.assert_close(gradient, slope.view_as(gradient), atol=1e-12, rtol=0)
+    value, _ = trained.field(points, batch.time, trained.context(proteins))
+    assert (value - expected).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["anchored", "warp"])
+def test_anchored_has_no_jumps(kind: str, small_config: Config, make_batch: MakeBatch) -> None:
+    """Along a path past many cloud points, value and gradient change as little as the step is short."""
+    model, batch = randomised(configured(small_config, kind)), builders.select_batch(make_batch(), [0])
+    context = model.context(batch.proteins)
+    ends = torch.tensor([[-0.8, 0.3, 0.2], [0.9, 0.5, -0.1]], dtype=torch.float64)
+    steps = []
+    for count in (3_001, 30_001):
+        path = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, count, dtype=torch.float64)[:, None])
+        with torch.no_grad():
+            value, gradient = model.field(path[None, None], batch.time[:, :1], context)
+        steps.append([value.diff().abs().max(), gradient.diff(dim=2).abs().max()])
+    (coarse, coarse_slope), (fine, fine_slope) = steps
+    assert fine < 0.15 * coarse
+    assert fine_slope < 0.2 * coarse_slope

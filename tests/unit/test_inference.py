@@ -12,12 +12,15 @@ from moedsr.config import Config
 from moedsr.data.ensemble import find_ensembles
 from moedsr.errors import InputError
 from moedsr.inference import SurfacePredictor
+from moedsr.models.experts import EXPERTS
 from moedsr.models.moedsr import MoEDSR
 
 
-@pytest.fixture
-def predictor(tiny_run: Config, tmp_path: Path) -> SurfacePredictor:
+@pytest.fixture(params=EXPERTS)
+def predictor(tiny_run: Config, tmp_path: Path, request: pytest.FixtureRequest) -> SurfacePredictor:
     torch.manual_seed(0)
+    expert = tiny_run.expert.model_copy(update={"kind": request.param})
+    tiny_run = tiny_run.model_copy(update={"expert": expert})
     meta = Meta(step=0, metrics={}, proteins=["a", "b"], store_fingerprint="f", git_commit=None)
     folder = save_checkpoint(
         tmp_path / "checkpoint",
@@ -71,9 +74,9 @@ def test_fitted_code_explains_p0_better_than_zero(tiny_run: Config, pdb: Path) -
     torch.manual_seed(0)
     model = MoEDSR(tiny_run.model_copy(update={"evaluation": evaluation}), 2).eval()
     with torch.no_grad():  # side columns start at zero, where no code changes anything
-        model.experts.first_side.weight.normal_(std=0.1)
+        model.experts.body.first_side.weight.normal_(std=0.1)
     initial = InitialConformation.of(load_structure(pdb), tiny_run.data.prepare, "1l2y_A")
-    proteins = collate([ProteinInput.of(initial, 64)], [-1])
+    proteins = collate([ProteinInput.of(initial, tiny_run)], [-1])
     code = fit_code(model, proteins, initial.frame)
     points = torch.from_numpy(initial.frame.points / np.float32(initial.scale))[None, None]
 

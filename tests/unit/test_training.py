@@ -36,6 +36,15 @@ def test_reports(tiny_run: Config, tiny_store: SurfaceStore, tmp_path: Path) -> 
     assert {"val/gap_closed", "routing/entropy", "routing/max_load", "perf/steps_per_second"} <= tracked
 
 
+@pytest.mark.parametrize("changes", [{"kind": "equivariant"}, {"kind": "anchored"}, {"anchor_mode": "warp"}])
+def test_other_kinds_train_and_are_scored(
+    changes: dict[str, str], tiny_run: Config, tiny_store: SurfaceStore, tmp_path: Path
+) -> None:
+    expert = tiny_run.expert.model_copy(update={"kind": "anchored"} | changes)
+    config = with_training(tiny_run.model_copy(update={"expert": expert}), steps=2, validate_every=2)
+    assert run(config, tiny_store, tmp_path)[-1].metrics["val/iou"] > 0
+
+
 def test_checkpoint_content(tiny_run: Config, tiny_store: SurfaceStore, tmp_path: Path) -> None:
     folder = run(tiny_run, tiny_store, tmp_path)[-1].checkpoint
     assert folder is not None

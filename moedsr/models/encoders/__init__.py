@@ -1,6 +1,6 @@
 """Router backbones, one file each."""
 
-from moedsr.models.encoders._base import Encoding, SurfaceEncoder
+from moedsr.models.encoders._base import Encoding, RouterWidths, SurfaceEncoder
 from moedsr.models.encoders.dmasif import DMaSIF
 from moedsr.models.encoders.point_transformer import PointTransformer
 from moedsr.models.encoders.pointcnn import PointCNN
@@ -26,5 +26,6 @@ __all__ = [
     "PointMLP",
     "PointNet2",
     "PointTransformer",
+    "RouterWidths",
     "SurfaceEncoder",
 ]

@@ -16,17 +16,31 @@ class Encoding:
 
     code: Tensor  # (B, φ_P) protein code h^p
     equivariant: tuple[Tensor, ...] = ()  # degree l: (B, C_l, 2l+1); empty for a backbone without irreps
+    local: tuple[Tensor, ...] = ()  # degree l: (C, D_l, 2l+1) of each cloud point; may be empty too
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterWidths:
+    """Channels of an encoding, for whoever reads it."""
+
+    code: int  # φ_P
+    equivariant: tuple[int, ...] = ()  # C_l of each degree
+    local: tuple[int, ...] = ()  # D_l of each degree
 
 
 class SurfaceEncoder(nn.Module, ABC):
     """A router backbone: surface cloud with point features to protein code.
 
     A protein's encoding must not depend on its batch mates, nor on the order of its points.
+
+    Attributes:
+        widths: channels of its encodings; a backbone with irreps replaces it.
     """
 
     def __init__(self, config: RouterConfig) -> None:
         super().__init__()
         self.config = config
+        self.widths = RouterWidths(code=config.protein_features)
 
     @abstractmethod
     def forward(self, proteins: ProteinBatch, features: Tensor) -> Encoding:

@@ -10,7 +10,7 @@ from moedsr.batch import ProteinBatch
 from moedsr.config import RouterConfig
 from moedsr.geometry.neighbours import pairs_within
 from moedsr.geometry.quasi_geodesic import quasi_geodesic_distance, smooth_normals
-from moedsr.models.encoders._base import Encoding, SurfaceEncoder, pool_mean
+from moedsr.models.encoders._base import Encoding, RouterWidths, SurfaceEncoder, pool_mean
 from moedsr.models.encoders._readout import Readout
 from moedsr.models.equivariant import EquivariantLayerNorm, EquivariantMLP, hidden_irreps, split_irreps
 from moedsr.models.radial import GaussianBasis, RadialNetwork, cosine_envelope
@@ -46,6 +46,12 @@ class QMPNN(SurfaceEncoder):
         )
         self.norm = EquivariantLayerNorm(irreps)
         self.readout = Readout(irreps.num_irreps, 2 * scalars.dim, config.protein_features)
+        local = tuple(mul for mul, _ in irreps)
+        self.widths = RouterWidths(
+            code=config.protein_features,
+            equivariant=(local[0], *(mul + local[0] for mul in local[1:])),
+            local=local,
+        )
 
     def forward(self, proteins: ProteinBatch, features: Tensor) -> Encoding:
         edges = self._edges(proteins)
@@ -57,8 +63,23 @@ class QMPNN(SurfaceEncoder):
         invariant = torch.cat([blocks[0][..., 0]] + [torch.linalg.vector_norm(b, dim=-1) for b in blocks[1:]], -1)
         return Encoding(
             code=self.readout(invariant, proteins.point_protein, proteins.scale),
-            equivariant=tuple(pool_mean(b, proteins.point_protein, proteins.size) for b in blocks),
+            equivariant=self._equivariant(proteins, blocks),
+            local=tuple(blocks),
         )
+
+    def _equivariant(self, proteins: ProteinBatch, blocks: list[Tensor]) -> tuple[Tensor, ...]:
+        """Means of the points' features, and of their scalars times the harmonics of their direction from the middle.
+
+        The latter are as many for every degree as there are scalars, enough to span it.
+        """
+        owner, size = proteins.point_protein, proteins.size
+        outward = proteins.points - pool_mean(proteins.points, owner, size)[owner]
+        means = [pool_mean(blocks[0], owner, size)]
+        for degree, block in enumerate(blocks[1:], start=1):
+            harmonics = o3.spherical_harmonics(degree, outward, normalize=True, normalization="component")
+            features = torch.cat([block, blocks[0] * harmonics[:, None]], 1)
+            means.append(pool_mean(features, owner, size))
+        return tuple(means)
 
     def _edges(self, proteins: ProteinBatch) -> _Edges:
         config = self.config

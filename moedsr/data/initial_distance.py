@@ -1,0 +1,76 @@
+"""The signed distance to P0's surface as smooth functions: cubic splines on grids that turn with the protein."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from moedsr.config import PrepareConfig
+from moedsr.data.conformation import InitialConformation
+from moedsr.data.protein_file import StoredProtein
+from moedsr.geometry.canonical_frame import canonical_frame
+from moedsr.geometry.radii import bondi_radii
+from moedsr.geometry.surface import SolventExcludedSurface, solvent_excluded_surface
+
+_BORDER = 10  # nodes; the effect of a border on the coefficients falls by a factor of 3.7 with each
+_FAR_SPACING = 1.5  # Å; less than the probe's radius, so that no groove is missed
+_FAR_REACH = 1.2  # normalised, half the edge of the far grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplineGrid:
+    """Spline coefficients of one function, in Å."""
+
+    coefficients: NDArray[np.float32]  # (nx, ny, nz) Å
+    origin: NDArray[np.float32]  # (3,) Å, first node
+    spacing: float  # Å
+
+    @classmethod
+    def through(cls, values: NDArray[np.floating], origin: NDArray[np.floating], spacing: float) -> Self:
+        """The spline that takes these values (nx, ny, nz) at the nodes."""
+        # with a straight continuation the spline keeps its slope at the border, where the model continues it likewise
+        padded = np.pad(values, _BORDER, mode="reflect", reflect_type="odd")
+        coefficients = ndimage.spline_filter(padded, order=3, output=np.float32, mode="mirror")
+        inner = np.ascontiguousarray(coefficients[(slice(_BORDER, -_BORDER),) * 3])
+        return cls(coefficients=inner, origin=np.asarray(origin, dtype=np.float32), spacing=spacing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitialDistance:
+    """One protein's signed distance; made from P0 alone."""
+
+    near: SplineGrid  # as fine as the preparation's, right within the probe's radius of the surface
+    far: SplineGrid  # coarse, over all that is ever asked
+    frame: NDArray[np.float32]  # (3, 3) axes of the grids, as rows
+
+    @classmethod
+    def of(cls, protein: StoredProtein | InitialConformation, settings: PrepareConfig) -> Self:
+        """From P0's atoms, in a frame that is given by the chain and not by the coordinates of its file."""
+        elements = protein.elements if isinstance(protein, StoredProtein) else protein.structure.elements
+        frame = canonical_frame(protein.residue_positions)
+        surface = solvent_excluded_surface(
+            protein.atom_positions @ frame.T,
+            bondi_radii(elements),
+            probe_radius=settings.probe_radius,
+            spacing=settings.grid_spacing,
+            keep_cavities=settings.keep_cavities,
+        )
+        return cls(
+            near=SplineGrid.through(surface.values, surface.grid.origin, float(surface.grid.spacing)),
+            far=_far_grid(surface, protein.scale * _FAR_REACH),
+            frame=frame.astype(np.float32),
+        )
+
+
+def _far_grid(surface: SolventExcludedSurface, half_width: float) -> SplineGrid:
+    """The distance to the nearest vertex, with the sign of the fine grid."""
+    steps = int(np.ceil(half_width / _FAR_SPACING))
+    axis = _FAR_SPACING * np.arange(-steps, steps + 1)
+    nodes = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
+    distance, _ = cKDTree(surface.mesh().vertices).query(nodes.reshape(-1, 3))
+    inside = surface.signed_distance(nodes.reshape(-1, 3)) < 0
+    signed = np.where(inside, -distance, distance).reshape(nodes.shape[:3])
+    return SplineGrid.through(signed, np.full(3, axis[0]), _FAR_SPACING)

@@ -30,7 +30,8 @@ class Row:
 class Board:
     """The rows of a sweep, in the order in which trials began."""
 
-    def __init__(self, *, metric: str, mode: str, total: int, steps: int) -> None:
+    def __init__(self, *, metric: str, mode: str, total: int, steps: int, memorised: bool = False) -> None:
+        self.memorised = memorised  # whether the frames that are scored are those that were trained on
         self.metric = metric
         self.mode = mode
         self.sign = 1.0 if mode == "max" else -1.0

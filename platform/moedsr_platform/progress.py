@@ -150,10 +150,12 @@ def result_text(board: Board, *, width: int = 160) -> str:
     if best is not None:
         numbers = ", ".join(f"{name} {best.best[name]:.4f}" for name in _SUMMARY if name in best.best)
         lines += ["", f"best: trial {best.number} at step {best.best_step}: {numbers}"]
-        sentence = verdict(best.best, board.metric, board.mode)
+        sentence = MEMORISED if board.memorised else verdict(best.best, board.metric, board.mode)
         lines += [sentence] if sentence else []
     return "\n".join(lines)
 
+
+MEMORISED = "scored on the frames that were trained on: how well they are held, not how well others are predicted"
 
 _SUMMARY = ("val/iou", "naive/iou", "smoothed/iou", "oracle/iou", "val/gap_closed")
 

@@ -18,6 +18,7 @@ from moedsr_platform.progress import Display, display, result_text
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.sweep_folder import SweepFolder, new_folder, old_folder
 from moedsr_platform.tracking_store import in_uploaded_folder, results_folder
+from moedsr_platform.tracking_store import check_store, store_uri
 from moedsr_platform.trial import TrialSpec, trainable
 from moedsr_platform.worker import TrainFunction
 
@@ -60,6 +61,7 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
     sweep = request.sweep
     show = show or display()
     folder = old_folder(sweep) if request.resume else None
+    check_store(store_uri())  # a server that is away is said at once, before Ray takes its seconds to start
     nodes = cluster.connect(request.address)
     at_once = cluster.concurrency(sweep.resources, nodes)
     with Tracker.open() as tracker:
@@ -79,6 +81,7 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
             mode=sweep.objective.mode,
             total=sweep.points * sweep.seeds,
             steps=sweep.base.training.steps,
+            memorised=sweep.base.evaluation.scope == "trained",
         )
         if request.resume:
             board.load(folder.rows)

@@ -115,3 +115,10 @@ def test_time_left_follows_from_the_work_done(monkeypatch: pytest.MonkeyPatch) -
     board.report("a", 50, {}, None)
     assert watch.left() == pytest.approx(180.0)
     assert (clock(65), clock(3725)) == ("1:05", "1:02:05")
+
+
+def test_memorisation_is_not_judged_as_prediction(board: Board) -> None:
+    assert "doing nothing" in result_text(board)
+    board.memorised = True
+    assert "scored on the frames that were trained on" in result_text(board)
+    assert "doing nothing" not in result_text(board)

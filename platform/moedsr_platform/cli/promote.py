@@ -2,6 +2,9 @@
 
 import click
 
+CHOSEN_BY = ("val/iou", "naive/iou", "oracle/iou", "val/gap_closed")
+"""Metrics of the version that are shown; all of them are its tags in the registry."""
+
 
 @click.command()
 @click.argument("model")
@@ -17,7 +20,8 @@ def promote(model: str, alias: str) -> None:
     done = set_alias(model, alias)
     before = f" (was version {done.previous})" if done.previous and done.previous != done.version else ""
     before = " (as before)" if done.previous == done.version else before
-    scores = ", ".join(f"{name} {value}" for name, value in sorted(done.metrics.items()))
+    shown = {name: done.metrics[name] for name in CHOSEN_BY if name in done.metrics}
+    scores = ", ".join(f"{name} {float(value):.3f}" for name, value in shown.items())
     chosen_by = f": {scores}" if scores else ""
     click.echo(f"models:/{done.model}@{done.alias} is now version {done.version}{before}{chosen_by}")
     click.echo(f"Use it: moedsr predict models:/{done.model}@{done.alias} FILE.pdb --times -1:1:5 --out surfaces")

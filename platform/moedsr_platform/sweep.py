@@ -17,8 +17,7 @@ from moedsr_platform.preparation import ensure_store
 from moedsr_platform.progress import Display, display, result_text
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.sweep_folder import SweepFolder, new_folder, old_folder
-from moedsr_platform.tracking_store import in_uploaded_folder, results_folder
-from moedsr_platform.tracking_store import check_store, store_uri
+from moedsr_platform.tracking_store import check_store, in_uploaded_folder, results_folder, store_uri
 from moedsr_platform.trial import TrialSpec, trainable
 from moedsr_platform.worker import TrainFunction
 

@@ -73,7 +73,7 @@ def write_overview(
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-    figure.colorbar(ERROR_SCALE, ax=axes[1, :], shrink=0.85, label="distance to the true surface, Å", extend="max")
+    figure.colorbar(ERROR_SCALE, ax=axes[1, :], shrink=0.85, label="Å from the truth", extend="max")
     figure.suptitle(title, fontsize=11)
     _save(figure, path)
 

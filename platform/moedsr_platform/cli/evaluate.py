@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+SURFACE_SAMPLES = 20_000
+"""Points on each surface for Chamfer and normals."""
+
 
 @click.command()
 @click.argument("model")
@@ -11,7 +14,9 @@ import click
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
 @click.option("--protein", "proteins", multiple=True, help="Only this one; may be repeated; default: all.")
 @click.option("--frames", type=click.IntRange(1), help="Frames per protein, evenly spread; default: all.")
-@click.option("--stride", type=click.IntRange(1), help="Every n-th node of the metric grid; default: as trained.")
+@click.option(
+    "--stride", type=click.IntRange(1), default=1, show_default=True, help="Every n-th node of the metric grid."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, with a row for each protein.")
 def evaluate(
@@ -20,7 +25,7 @@ def evaluate(
     split: str,
     proteins: tuple[str, ...],
     frames: int | None,
-    stride: int | None,
+    stride: int,
     device: str,
     as_json: bool,
 ) -> None:
@@ -42,9 +47,10 @@ def evaluate(
     surfaces = open_store(checkpoint, store)
     names = names_of(surfaces, split, proteins)
     predictor = SurfacePredictor.load(checkpoint, device=device)
-    changes = {"split": split, "frames": frames, "grid_stride": stride}
-    given = {key: value for key, value in changes.items() if value is not None}
-    settings = predictor.config.evaluation.model_copy(update=given)
+    # training scores a few frames on a coarse grid to save time; here all count, on the whole grid
+    settings = predictor.config.evaluation.model_copy(
+        update={"split": split, "frames": frames, "grid_stride": stride, "surface_samples": SURFACE_SAMPLES}
+    )
     config = predictor.config.model_copy(update={"evaluation": settings})
     codes = {name: row for row, name in enumerate(predictor.meta.proteins)}
     evaluator = Evaluator(surfaces, names, config, smoothed=True)

@@ -139,7 +139,7 @@ def test_promote_prints_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     first = CliRunner().invoke(main, ["promote", "moe-dsr", "--alias", "champion"])
     assert first.exit_code == 0, first.output
-    assert first.stdout.startswith("models:/moe-dsr@champion is now version 1: val/iou 0.5\n")
+    assert first.stdout.startswith("models:/moe-dsr@champion is now version 1: val/iou 0.500\n")
     assert "moedsr predict models:/moe-dsr@champion" in first.stdout
     newer = fake_checkpoint(tmp_path / "newer", step=9)
     assert register(newer, store.trial, metrics={"val/iou": 0.6}, uri=store.uri) == "2"

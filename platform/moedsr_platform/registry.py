@@ -176,9 +176,10 @@ def _model_folder(checkpoint: Path, run_id: str, model_id: str) -> Iterator[Path
 
 
 def _stage_package(folder: Path) -> Path:
-    """The moedsr package without its bundled proteins."""
+    """The moedsr package without its bundled proteins and pictures."""
     package = Path(moedsr.__file__).parent
-    return Path(shutil.copytree(package, folder / "moedsr", ignore=shutil.ignore_patterns("__pycache__", "mini_atlas")))
+    unneeded = shutil.ignore_patterns("__pycache__", "mini_atlas", "images")
+    return Path(shutil.copytree(package, folder / "moedsr", ignore=unneeded))
 
 
 def _pinned(name: str) -> str:

@@ -68,7 +68,9 @@ def test_a_version_holds_text_and_tensors_only(store: Store) -> None:
     }
     assert {"MLmodel", "pyfunc_model.py", "input_example.json", "code/moedsr/config.py"} <= names
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pt", ".pyc"))]
-    assert not [name for name in names if "mini_atlas" in name or name.startswith("code/moedsr_platform")]
+    assert not [
+        name for name in names if "mini_atlas" in name or "images" in name or name.startswith("code/moedsr_platform")
+    ]
     requirements = (folder / "requirements.txt").read_text()
     assert "torch==" in requirements
     assert "+cpu" not in requirements

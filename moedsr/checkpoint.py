@@ -7,10 +7,8 @@
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -137,13 +135,3 @@ def load_training(folder: Path, device: torch.device | str) -> dict[str, Any]:
     """What a resumed run needs; tensors and plain values, nothing that could run code."""
     state: dict[str, Any] = torch.load(folder / TRAINING, map_location=device, weights_only=True)
     return state
-
-
-@cache
-def git_commit() -> str | None:
-    """Commit of the source this runs from, None outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

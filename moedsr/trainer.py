@@ -12,7 +12,6 @@ from torch.nn.parallel import DistributedDataParallel
 from moedsr import distributed
 from moedsr.checkpoint import (
     Meta,
-    git_commit,
     load_config,
     load_meta,
     load_training,
@@ -28,6 +27,7 @@ from moedsr.losses import training_losses
 from moedsr.models.moedsr import MoEDSR, Prediction
 from moedsr.optimisation import make_optimiser, set_learning_rate, update_average
 from moedsr.routing import routing_load
+from moedsr.source_version import git_commit
 
 
 class Trainer:

@@ -21,12 +21,7 @@ def nearest(
         index (Q, k) into points, and mask (Q, k), False where the protein has fewer than k points.
     """
     query_row, point_row = torch_cluster.knn(points, queries, k, point_protein, query_protein)
-    found = torch.bincount(query_row, minlength=len(queries))
-    first = torch.cumsum(found, 0) - found
-    slot = torch.arange(len(query_row), device=queries.device) - first[query_row]
-    index = torch.zeros(len(queries), k, dtype=torch.long, device=queries.device)
-    index[query_row, slot] = point_row
-    return index, torch.arange(k, device=queries.device) < found[:, None]
+    return _dense(query_row, point_row, queries=len(queries), width=k)
 
 
 def neighbours_within(
@@ -47,13 +42,18 @@ def neighbours_within(
     # torch-cluster silently keeps max_num_neighbors; no protein has more than its own points
     most = int(torch.bincount(point_protein).max())
     query_row, point_row = torch_cluster.radius(points, queries, radius, point_protein, query_protein, most)
-    found = torch.bincount(query_row, minlength=len(queries))
-    first = torch.cumsum(found, 0) - found
-    slot = torch.arange(len(query_row), device=queries.device) - first[query_row]
-    width = max(int(found.max()), 1) if len(found) else 1
-    index = torch.zeros(len(queries), width, dtype=torch.long, device=queries.device)
-    index[query_row, slot] = point_row
-    return index, torch.arange(width, device=queries.device) < found[:, None]
+    return _dense(query_row, point_row, queries=len(queries))
+
+
+def _dense(rows: Tensor, points: Tensor, *, queries: int, width: int | None = None) -> tuple[Tensor, Tensor]:
+    """Pairs (E,), grouped by query, as index (queries, width) and mask; default width: as the fullest row needs."""
+    found = torch.bincount(rows, minlength=queries)
+    if width is None:
+        width = max(int(found.max()), 1) if queries else 1
+    slot = torch.arange(len(rows), device=rows.device) - (torch.cumsum(found, 0) - found)[rows]
+    index = torch.zeros(queries, width, dtype=torch.long, device=rows.device)
+    index[rows, slot] = points
+    return index, torch.arange(width, device=rows.device) < found[:, None]
 
 
 def pairs_within(*, points: Tensor, protein: Tensor, radius: float) -> tuple[Tensor, Tensor]:

@@ -2,14 +2,14 @@
 
 import os
 import shlex
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moedsr.config import Config
-from moedsr.errors import InputError, JobError
+from moedsr.errors import JobError
+from moedsr.source_version import git_commit
 from moedsr_platform import cluster
 from moedsr_platform.board import Board
 from moedsr_platform.interruption import watch_signals
@@ -235,34 +235,26 @@ def _tags(sweep: SweepFile, folder: SweepFolder, fingerprint: str) -> dict[str, 
         "moedsr.objective": sweep.objective.metric,
         "moedsr.mode": sweep.objective.mode,
         "moedsr.store_fingerprint": fingerprint,
-        "moedsr.git_commit": _git_commit(),
+        "moedsr.git_commit": git_commit() or "",
         "moedsr.ray_job_id": cluster.job_id() or "",
     }
     return {key: value for key, value in tags.items() if value}
 
 
-def _git_commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""  # installed, not a checkout
-
-
-def check_variants(config: Config) -> None:
-    """Names that the configuration cannot check itself: the router's backbone and the kind of expert.
+def check_variants(sweep: SweepFile) -> None:
+    """Names that the configuration cannot check itself, in the base and among the values searched over.
 
     Raises:
-        InputError: an unknown name.
+        InputError: an unknown router backbone or kind of expert.
     """
-    from moedsr.config_file import did_you_mean
     from moedsr.models.encoders import ENCODERS
     from moedsr.models.experts import EXPERTS
+    from moedsr.models.variants import choose
 
-    for key, name, known in (
-        ("router.backbone", config.router.backbone, ENCODERS),
-        ("expert.kind", config.expert.kind, EXPERTS),
+    for key, own, known in (
+        ("router.backbone", sweep.base.router.backbone, ENCODERS),
+        ("expert.kind", sweep.base.expert.kind, EXPERTS),
     ):
-        if name not in known:
-            allowed = ", ".join(sorted(known))
-            raise InputError(f"`{key}` is {name}{did_you_mean(name, known)}; allowed: {allowed}")
+        searched = sweep.search[key].values if key in sweep.search else ()
+        for name in (own, *searched):
+            choose(known, str(name), key)

@@ -48,7 +48,18 @@ def test_an_unknown_backbone_names_those_there_are(tmp_path: Path) -> None:
     file.write_text("data: {source: mini-atlas}\nrouter: {backbone: q_mpn}\n")
     code, output = run("train", str(file), "--results", str(tmp_path / "results"))
     assert code == 2
-    assert "`router.backbone` is q_mpn (did you mean `q_mpnn`?); allowed: " in output
+    assert "router.backbone is `q_mpn` (did you mean `q_mpnn`?), but must be one of " in output
+
+
+def test_an_unknown_kind_among_the_values_searched_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "base: {data: {source: mini-atlas}}\nsearch: {expert.kind: {choice: [plain, anchord]}}\ntrials: 2\n"
+    )
+    code, output = run("sweep", str(file), "--results", str(tmp_path / "results"))
+    assert code == 2
+    assert "expert.kind is `anchord` (did you mean `anchored`?)" in output
+    assert not (tmp_path / "results").exists()
 
 
 def test_data_is_prepared_and_checked(tmp_path: Path) -> None:

@@ -50,9 +50,10 @@ def test_ray_accepts_the_cluster(path: Path) -> None:
 def test_ray_job_runs_an_existing_sweep_with_the_pinned_ray() -> None:
     (job,) = load(ROOT / "cluster" / "rayjob.yaml")
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
-    image = "/opt/moe-dsr/"  # WORKDIR of the Dockerfile
-    assert image.rstrip("/") in (ROOT / "cluster" / "Dockerfile").read_text(encoding="utf-8")
-    assert (ROOT / job["spec"]["entrypoint"].split()[-1].removeprefix(image)).is_file()
+    dockerfile = (ROOT / "cluster" / "Dockerfile").read_text(encoding="utf-8")
+    (image,) = [line.split()[1] for line in dockerfile.splitlines() if line.startswith("WORKDIR")]
+    sweep = Path(job["spec"]["entrypoint"].split()[-1])
+    assert (ROOT / sweep.relative_to(image)).is_file()
     assert job["spec"]["rayClusterSpec"]["rayVersion"] == pinned("ray")
     assert "MLFLOW_TRACKING_URI" in yaml.safe_load(job["spec"]["runtimeEnvYAML"])["env_vars"]
 

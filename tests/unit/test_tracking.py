@@ -218,7 +218,7 @@ def test_a_server_that_is_no_mlflow_is_told() -> None:
     ("address", "line"),
     [
         ("mlruns", "tracking address 'mlruns' is not sqlite:///FILE"),
-        ("file:///tmp/mlruns", "is not sqlite:///FILE"),
+        ("file:///some/mlruns", "is not sqlite:///FILE"),
         ("sqlite:///{folder}", "is a folder, but must be a SQLite file"),
         ("sqlite:///{folder}/text", "is not a SQLite file: move it away"),
         ("sqlite:///{folder}/text/mlflow.db", "text is not a writable folder"),

@@ -51,7 +51,7 @@ def start(
         return
     from moedsr_platform.sweep import Request, check_variants, run_sweep
 
-    check_variants(found.base)
+    check_variants(found)
     given = {"--name": name, "--results": results, "--address": address}
     flags = tuple(str(word) for flag, value in given.items() if value is not None for word in (flag, value))
     run_sweep(Request(sweep=found, file=file, resume=resume, address=address, flags=flags))

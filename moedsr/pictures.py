@@ -1,19 +1,16 @@
-"""Pictures of a run: surfaces beside the truth, which expert serves which protein, load over time.
+"""Pictures of surfaces: predictions beside the truth, coloured by what is to be seen on them."""
 
-Figures are built as objects and drawn by Agg, so no window system and no global pyplot state is touched.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from scipy.ndimage import grey_closing
 from scipy.spatial import cKDTree
 
+from moedsr.figures import save_figure
 from moedsr.geometry.mesh import Mesh
 
 VIEW = np.array([[0.80, -0.60, 0.0], [0.20, 0.27, 0.94], [-0.56, -0.75, 0.34]])
@@ -75,62 +72,7 @@ def write_overview(
         axis.spines[:].set_visible(False)
     figure.colorbar(ERROR_SCALE, ax=axes[1, :], shrink=0.85, label="Å from the truth", extend="max")
     figure.suptitle(title, fontsize=11)
-    _save(figure, path)
-
-
-def write_expert_map(path: Path, *, names: Sequence[str], gates: np.ndarray) -> None:
-    """Experts × proteins, the colour is the gate.
-
-    Args:
-        path: the PNG to write.
-        names: one label a protein.
-        gates: (proteins, experts), non-negative, each row sums to one.
-    """
-    proteins, experts = gates.shape
-    figure = Figure(figsize=(2.2 + 0.55 * proteins, 1.9 + 0.42 * experts), layout="constrained")
-    axis = figure.subplots()
-    image = axis.imshow(gates.T, vmin=0, vmax=1, cmap="magma_r", aspect="auto")
-    for protein, expert in zip(*np.nonzero(gates >= 0.005), strict=True):
-        value = gates[protein, expert]
-        axis.text(
-            protein,
-            expert,
-            f"{value:.2f}",
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if value > 0.5 else "black",
-        )
-    axis.set_xticks(range(proteins), list(names), rotation=45, ha="right", rotation_mode="anchor", fontsize=9)
-    axis.set_yticks(range(experts), [f"expert {expert}" for expert in range(experts)], fontsize=9)
-    axis.set_title("Gate of each expert for each protein", fontsize=11)
-    figure.colorbar(image, ax=axis, label="gate")
-    _save(figure, path)
-
-
-def write_load_over_time(path: Path, *, loads: Mapping[int, Sequence[tuple[int, float]]]) -> None:
-    """Share of the work of each expert by optimiser step.
-
-    Args:
-        path: the PNG to write.
-        loads: for each expert its (step, share) pairs.
-    """
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    axis = figure.subplots()
-    for expert, points in sorted(loads.items()):
-        marker = "o" if len(points) == 1 else None
-        axis.plot(
-            [step for step, _ in points],
-            [share for _, share in points],
-            label=f"expert {expert}",
-            marker=marker,
-        )
-    if loads:
-        axis.axhline(1 / len(loads), color="grey", linestyle=":", linewidth=1, label="even")
-        axis.legend(fontsize=8, ncols=1 + len(loads) // 9, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    axis.set(xlabel="optimiser step", ylabel="share of the load", ylim=(0, 1.02), title="Load of each expert")
-    axis.grid(alpha=0.25)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _window(meshes: Sequence[Mesh]) -> tuple[np.ndarray, np.ndarray]:
@@ -174,11 +116,3 @@ def _colours(points: np.ndarray, truth: cKDTree | None) -> np.ndarray:
     if truth is None:
         return np.broadcast_to(np.array(GREY), points.shape)
     return ERROR_SCALE.to_rgba(np.asarray(truth.query(points)[0]))[:, :3]
-
-
-def _save(figure: Figure, path: Path) -> None:
-    """Written to a temporary name in the same folder, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    FigureCanvasAgg(figure).print_png(str(temporary))
-    temporary.replace(path)

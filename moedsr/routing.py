@@ -8,6 +8,7 @@ from torch import Tensor
 
 from moedsr.data.protein_input import ProteinInput, collate
 from moedsr.data.store import SurfaceStore
+from moedsr.geometry.secondary_structure import HELIX, STRAND, secondary_structure
 from moedsr.models.gate import Gates
 from moedsr.models.moedsr import MoEDSR
 
@@ -35,7 +36,7 @@ def routing_metrics(load: Tensor) -> dict[str, float]:
 
 @torch.no_grad()
 def routing_table(model: MoEDSR, store: SurfaceStore, codes: Mapping[str, int], *, step: int) -> str:
-    """JSON: the gates of every protein of the store, without noise.
+    """JSON: the gates of every protein of the store, without noise, and what the proteins are like.
 
     Args:
         model: in evaluation mode.
@@ -49,12 +50,16 @@ def routing_table(model: MoEDSR, store: SurfaceStore, codes: Mapping[str, int], 
         protein = store.protein(name)
         proteins = collate([ProteinInput.of(protein, model.config, route_only=True)], [-1]).to(device)
         gates = model.context(proteins).gates
+        structure = secondary_structure(protein.residue_positions)
         rows.append(
             {
                 "name": name,
                 "split": protein.split,
                 "trained": name in codes,
+                "sequence": store.entries[name].sequence,
                 "residues": len(protein.residue_types),
+                "helix": round(structure.count(HELIX) / len(structure), 4),
+                "strand": round(structure.count(STRAND) / len(structure), 4),
                 "gates": [round(value, 6) for value in gates.dense[0].tolist()],
                 "expert": int(gates.experts[0, 0]),
             }

@@ -4,7 +4,7 @@ import itertools
 import shutil
 from pathlib import Path
 
-from moedsr_platform.routing_report import Loads, Routing
+from moedsr_platform.routing_report import Routing, RoutingHistory
 
 TRAINING_STATE = "training.pt"  # resumes a run on the machine that trains it; no part of a result
 SURFACES = "surfaces"
@@ -25,8 +25,8 @@ def stage_checkpoint(checkpoint: Path, stage: Path) -> Path:
     return target
 
 
-def add_routing(staged: Path, loads: Loads) -> None:
+def add_routing(staged: Path, history: RoutingHistory) -> None:
     """``routing/`` beside a staged checkpoint that says how its proteins were routed."""
     table = staged / "checkpoint" / "routing.json"
     if table.is_file():
-        Routing.load(table).write(staged / "routing", loads)
+        Routing.load(table).write(staged / "routing", history)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from moedsr.errors import InputError
 from moedsr_platform.outbox import Point
+from moedsr_platform.routing_report import RoutingHistory
 from moedsr_platform.run_artifacts import add_routing
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 LONGEST_VALUE = 6000  # characters of a parameter
 LONGEST_TAG = 5000
 BATCH_PARAMS = 100
-LOAD_METRIC = "routing/load_"
+LOAD_METRIC, ENTROPY_METRIC = "routing/load_", "routing/entropy"
 
 
 class RunWriter:
@@ -59,18 +60,20 @@ class RunWriter:
 
     def upload(self, run_id: str, staged: Path) -> None:
         """A staged checkpoint with its routing tables and pictures; the staged copy is removed."""
-        add_routing(staged, self._loads(run_id))
+        add_routing(staged, self._routing_history(run_id))
         self.client.log_artifacts(run_id, str(staged))
         shutil.rmtree(staged, ignore_errors=True)
 
-    def _loads(self, run_id: str) -> dict[int, list[tuple[int, float]]]:
-        names = [name for name in self._steps_in_store(run_id) if name.startswith(LOAD_METRIC)]
-        return {
-            int(name.removeprefix(LOAD_METRIC)): sorted(
-                (metric.step, metric.value) for metric in self.client.get_metric_history(run_id, name)
-            )
-            for name in names
-        }
+    def _routing_history(self, run_id: str) -> RoutingHistory:
+        def points(name: str) -> list[tuple[int, float]]:
+            return sorted((metric.step, metric.value) for metric in self.client.get_metric_history(run_id, name))
+
+        names = self._steps_in_store(run_id)
+        loads = [name for name in names if name.startswith(LOAD_METRIC)]
+        return RoutingHistory(
+            loads={int(name.removeprefix(LOAD_METRIC)): points(name) for name in loads},
+            entropy=points(ENTROPY_METRIC) if ENTROPY_METRIC in names else [],
+        )
 
     def end(self, run_id: str, status: str, tags: Mapping[str, str]) -> None:
         """Tags, then the status that ends the run."""

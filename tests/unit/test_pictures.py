@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from moedsr.geometry.mesh import Mesh
-from moedsr.pictures import VIEW, write_expert_map, write_load_over_time, write_overview
+from moedsr.pictures import VIEW, write_overview
 
 
 def tetrahedron(size: float) -> Mesh:
@@ -57,19 +57,6 @@ def test_overview_of_empty_surfaces(tmp_path: Path) -> None:
 def test_overview_refuses_unequal_lists(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2 times, 1 truths, 1 predictions"):
         write_overview(tmp_path / "x.png", times=[0, 1], truths=[Mesh.empty()], predictions=[Mesh.empty()], title="")
-
-
-def test_a_larger_gate_is_drawn_darker(tmp_path: Path) -> None:
-    for name, gates in (("even", [[0.5, 0.5]] * 3), ("sure", [[1.0, 0.0]] * 3)):
-        write_expert_map(tmp_path / f"{name}.png", names=["a", "b", "c"], gates=np.array(gates))
-    even, sure = (pixels(tmp_path / f"{name}.png").sum(2) for name in ("even", "sure"))
-    assert (sure < 100).sum() > 2 * (even < 100).sum()
-
-
-@pytest.mark.parametrize("loads", [{}, {0: [(1, 1.0)]}, {e: [(1, 0.1), (9, 0.2)] for e in range(12)}])
-def test_load_over_time(tmp_path: Path, loads: dict[int, list[tuple[int, float]]]) -> None:
-    write_load_over_time(tmp_path / "load.png", loads=loads)
-    assert pixels(tmp_path / "load.png").std() > 0
 
 
 def test_pyplot_is_not_imported() -> None:

@@ -46,6 +46,7 @@ def test_experts_and_sweep(trial: str, tmp_path: Path) -> None:
     ]
     assert (tmp_path / "out" / "e.png").read_bytes().startswith(b"\x89PNG")
     assert "specialisation" in result.stdout
+    assert "Nothing to test" in result.stdout  # as many experts as proteins
     table = CliRunner().invoke(main, ["report", "sweep"])
     assert "t1" in table.stdout
     assert "0.700" in table.stdout

@@ -42,16 +42,34 @@ def sweep(sweep: str | None, csv_file: Path | None) -> None:
 @click.argument("run", required=False)
 @CSV
 @click.option("--png", "png_file", type=click.Path(path_type=Path), help="Also draw the expert-by-protein heat map.")
-def experts(run: str | None, csv_file: Path | None, png_file: Path | None) -> None:
-    """Which expert serves which protein (Fig. 3), of a trial's run id or of a sweep's best trial."""
+@click.option(
+    "--annotations",
+    type=click.Path(path_type=Path),
+    help="What else is known of the proteins: a table (TSV, CSV) with an id in its first column, such as ATLAS's.",
+)
+@click.option("--column", "columns", multiple=True, help="Only this column of it; may be repeated.")
+def experts(
+    run: str | None, csv_file: Path | None, png_file: Path | None, annotations: Path | None, columns: tuple[str, ...]
+) -> None:
+    """Which expert serves which protein, and what sets the experts' proteins apart.
+
+    RUN is a trial's run id, or a sweep, which stands for its best trial. The second table tests whether experts
+    specialise: by sequence, size, secondary structure and, with --annotations, by whatever is known of the proteins.
+    p-values come from random reassignments of the proteins. All of it is kept with the run, under routing/.
+    """
+    from moedsr_platform.routing_annotations import annotate
+    from moedsr_platform.specialisation_table import specialisation_table
+    from moedsr_platform.terminal import show
     from moedsr_platform.tracking import connect
 
     client = connect(create=False)
     trial = _trial(client, run)
     routing = _routing(client, trial)
+    if annotations is not None:
+        routing = annotate(routing, annotations, columns)
     statistics = routing.statistics()
     if png_file is not None:
-        from moedsr.pictures import write_expert_map
+        from moedsr.routing_pictures import write_expert_map
 
         write_expert_map(png_file, names=routing.names, gates=routing.gates)
     heads = ("protein", "split", "expert", *(f"gate {expert}" for expert in range(statistics["experts"])))
@@ -67,6 +85,10 @@ def experts(run: str | None, csv_file: Path | None, png_file: Path | None) -> No
         "(0: all proteins share one mixture, 1: each has an expert of its own)."
     )
     _give(Table(f"Experts of {trial.info.run_name}, step {routing.step}", heads, rows, note), csv_file)
+    show(specialisation_table(routing))
+    with tempfile.TemporaryDirectory() as folder:
+        routing.write_specialisation(Path(folder))
+        client.log_artifacts(trial.info.run_id, folder, "routing")
 
 
 def _give(table: Table, csv_file: Path | None) -> None:

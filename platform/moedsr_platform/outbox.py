@@ -1,127 +1,162 @@
 """A queue that sends to the tracking store in the background, in order, in batches, and patiently.
 
 The driver must never wait for the store: it hands over and goes on. While the store is away, what was handed
-over waits here and is sent again, so an outage of minutes costs nothing.
+over waits in a journal on disk, so that neither an outage nor the driver's own death costs anything.
 """
 
 import logging
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
+
+from moedsr_platform.journal import Journal, Request
 
 log = logging.getLogger(__name__)
 
 Point = tuple[str, float, int, int]
 """Metric name, value, step, time stamp in ms. The stamp is fixed at hand-over: sent twice, stored once."""
 
+POINTS = "points"
+"""The kind of request that carries metrics, under ``points``; those of one run that follow each other are joined."""
+
 BATCH = 1000  # metrics in one request, MLflow's limit
-GATHER_SECONDS = 0.5  # how long metrics wait for company
+GATHER_SECONDS = 2.0  # how long metrics wait for company: ten in a request cost the store 7 times as much as a thousand
+AT_ONCE = 5000  # requests taken from the queue together
 PATIENCE = (0.5, 1, 2, 4, 8, 15)  # seconds between attempts; the last one repeats
 
 
-@dataclass(frozen=True)
-class _Task:
-    run_id: str
-    label: str
-    action: Callable[[], None]
-
-
 class Outbox:
-    """Order is kept per run: metrics handed over before a task of the same run are sent before it.
+    """Order is kept per run; requests other than metrics keep their order among all runs.
 
     Args:
-        send_points: sends at most ``BATCH`` points of one run; raises when the store does not take them.
-        permanent: says whether an error would come back however often it is tried; such work is dropped
+        journal: keeps what is not sent yet; what an earlier process left there is sent first.
+        send: sends one request, with at most ``BATCH`` points; raises when the store does not take it. It must
+            bear to be given a request again: the answer to the first may have been lost.
+        permanent: says whether an error would come back however often it is tried; such a request is dropped
             with a warning, so that it does not block what comes after it.
     """
 
-    def __init__(self, send_points: Callable[[str, list[Point]], None], permanent: Callable[[Exception], bool]) -> None:
-        self._send_points = send_points
+    def __init__(
+        self, journal: Journal, send: Callable[[Request], None], permanent: Callable[[Exception], bool]
+    ) -> None:
+        self._journal = journal
+        self._send_one = send
         self._permanent = permanent
-        self._pending: list[_Task | tuple[str, list[Point]]] = []
+        self._pending: list[tuple[Request, int]] = journal.unsent()
+        self.found = len(self._pending)  # left by an earlier process
         self._changed = threading.Condition()
-        self._busy = False
+        self._sending = 0
+        self._hurry = threading.Event()
         self._closed = threading.Event()
+        self._progress = 0
         self._thread = threading.Thread(target=self._work, name="moedsr-tracking", daemon=True)
         self._thread.start()
 
-    def points(self, run_id: str, points: list[Point]) -> None:
-        """Hand over metrics."""
-        self._put((run_id, points))
+    def put(self, request: Request) -> None:
+        """Hand over a request; it is on disk when this returns."""
+        if self._closed.is_set():
+            raise RuntimeError("the outbox is closed")
+        with self._changed:
+            try:
+                position = self._journal.append(request)
+            except OSError as error:  # a full disk must not end a sweep
+                log.warning("tracking: %s cannot be kept on disk (%s), only in memory", request["kind"], error)
+                position = 0
+            self._pending.append((request, position))
+            self._changed.notify_all()
 
-    def task(self, run_id: str, label: str, action: Callable[[], None]) -> None:
-        """Hand over anything else; ``label`` names it in warnings."""
-        self._put(_Task(run_id, label, action))
+    @property
+    def waiting(self) -> int:
+        """How many requests are not settled yet."""
+        return len(self._pending) + self._sending
 
     def drain(self, timeout: float = 60.0) -> bool:
         """Wait until all is sent.
 
         Returns:
-            False when the time ran out first.
+            False when nothing more could be sent for ``timeout`` seconds.
         """
+        self._hurry.set()
         with self._changed:
-            return self._changed.wait_for(lambda: not self._pending and not self._busy, timeout)
+            while self.waiting:
+                before = self._progress
+                done = self._changed.wait_for(
+                    lambda before=before: self._progress != before or not self.waiting,  # type: ignore[misc]
+                    timeout,
+                )
+                if not done:
+                    return False
+        self._hurry.clear()
+        return True
 
-    def close(self, timeout: float = 60.0) -> bool:
-        """Send what is left, then stop; what cannot be sent in time is given up with a warning."""
+    def close(self, timeout: float = 20.0) -> bool:
+        """Send what is left, then stop; what cannot be sent stays on disk."""
         sent = self.drain(timeout)
         self._closed.set()
+        self._hurry.set()
         with self._changed:
-            if not sent:
-                log.warning("tracking: the store did not take everything within %g s; the rest is lost", timeout)
             self._changed.notify_all()
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=30)  # of a request that is under way
+        self._journal.close()
         return sent
-
-    def _put(self, record: "_Task | tuple[str, list[Point]]") -> None:
-        if self._closed.is_set():
-            raise RuntimeError("the outbox is closed")
-        with self._changed:
-            self._pending.append(record)
-            self._changed.notify_all()
 
     def _work(self) -> None:
         while not self._closed.is_set():
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._pending) or self._closed.is_set())
-                gather = bool(self._pending) and not any(isinstance(item, _Task) for item in self._pending)
+                gather = all(request["kind"] == POINTS for request, _ in self._pending)
             if gather:
-                self._closed.wait(GATHER_SECONDS)
+                self._hurry.wait(GATHER_SECONDS)
             with self._changed:
-                batch, self._pending, self._busy = self._pending, [], True
-            self._send(batch)
+                batch, self._pending = self._pending[:AT_ONCE], self._pending[AT_ONCE:]
+                self._sending = len(batch)
+            complete = self._send([request for request, _ in batch])
             with self._changed:
-                self._busy = False
+                if complete and batch:
+                    self._journal.sent(max(position for _, position in batch))
+                if not complete:
+                    self._pending[:0] = batch
+                self._sending = 0
                 self._changed.notify_all()
 
-    def _send(self, batch: "list[_Task | tuple[str, list[Point]]]") -> None:
+    def _send(self, batch: Sequence[Request]) -> bool:
+        """Whether all of it is settled: sent, or dropped because it never can be."""
         waiting: dict[str, list[Point]] = {}
-        for record in batch:
-            if isinstance(record, _Task):
-                self._flush(record.run_id, waiting.pop(record.run_id, []))
-                self._attempt(record.label, record.action)
-            else:
-                waiting.setdefault(record[0], []).extend(record[1])
-        for run_id, points in waiting.items():
-            self._flush(run_id, points)
+        for request in batch:
+            run = request["run"]
+            if request["kind"] == POINTS:
+                waiting.setdefault(run, []).extend(request["points"])
+            elif not (self._flush(run, waiting.pop(run, [])) and self._attempt(request)):
+                return False
+        return all(self._flush(run, points) for run, points in waiting.items())
 
-    def _flush(self, run_id: str, points: list[Point]) -> None:
-        for start in range(0, len(points), BATCH):
-            part = points[start : start + BATCH]
-            self._attempt(f"{len(part)} metrics of run {run_id}", partial(self._send_points, run_id, part))
+    def _flush(self, run: str, points: list[Point]) -> bool:
+        parts = (points[start : start + BATCH] for start in range(0, len(points), BATCH))
+        return all(self._attempt({"kind": POINTS, "run": run, "points": part}) for part in parts)
 
-    def _attempt(self, label: str, action: Callable[[], None]) -> None:
+    def _attempt(self, request: Request) -> bool:
         attempt = 0
-        while True:
+        while not (self._closed.is_set() and attempt):
             try:
-                return action()
+                self._send_one(request)
             except Exception as error:
-                if self._permanent(error):
-                    log.warning("tracking: %s was not stored: %s", label, error)
-                    return None
-                pause = PATIENCE[min(attempt, len(PATIENCE) - 1)]
-                log.warning("tracking: %s not stored yet (%s); again in %g s", label, type(error).__name__, pause)
-                attempt += 1
-                if self._closed.wait(pause):
-                    return None
+                if not self._permanent(error):
+                    pause = PATIENCE[min(attempt, len(PATIENCE) - 1)]
+                    if attempt == 0:
+                        log.warning("tracking: the store does not answer (%s); keeping on trying", _reason(error))
+                    attempt += 1
+                    self._closed.wait(pause)
+                    continue
+                log.warning("tracking: %s of %s was not stored: %s", request["kind"], request["run"], _reason(error))
+            else:
+                if attempt:
+                    log.warning("tracking: the store answers again")
+            self._progress += 1
+            with self._changed:
+                self._changed.notify_all()
+            return True
+        return False
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

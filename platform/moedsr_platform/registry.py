@@ -52,6 +52,7 @@ def register(
     alias: str | None = CANDIDATE,
     metrics: Mapping[str, float],
     uri: str | None = None,
+    client: "MlflowClient | None" = None,
 ) -> str:
     """A new version of the registered model from a checkpoint; the same run and step again is the same
     version.
@@ -63,6 +64,7 @@ def register(
         alias: moved to the version; None leaves the aliases alone.
         metrics: the numbers by which it was chosen.
         uri: tracking store; default: the one in use.
+        client: of that store, where there is one already.
 
     Returns:
         The version.
@@ -71,7 +73,7 @@ def register(
         InputError: not a complete checkpoint, or the store is not reachable.
     """
     check_checkpoint(checkpoint)
-    client = connect(uri)
+    client = client or connect(uri)
     tags = _tags(checkpoint, run_id, metrics)
     _ensure_model(client, model)
     version = _same_version(client, model, run_id, tags[STEP_TAG])
@@ -111,8 +113,10 @@ def _ensure_model(client: "MlflowClient", model: str) -> None:
             model, description="Time-varying molecular surface of a protein from its initial structure."
         )
     except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        if error.error_code == "INVALID_PARAMETER_VALUE":
             raise InputError(f"model name {model!r} is not accepted by the registry: {error.message}") from error
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def _same_version(client: "MlflowClient", model: str, run_id: str, step: str) -> str | None:

@@ -1,14 +1,15 @@
 """The files of a checkpoint as a run's artifacts: ``checkpoint/``, ``routing/``, ``surfaces/``."""
 
-import itertools
+import contextlib
 import shutil
+import time
 from pathlib import Path
 
 from moedsr_platform.routing_report import Routing, RoutingHistory
 
 TRAINING_STATE = "training.pt"  # resumes a run on the machine that trains it; no part of a result
 SURFACES = "surfaces"
-_counter = itertools.count()
+TAKEN = ".taken"
 
 
 def copy_checkpoint(checkpoint: Path, target: Path) -> None:
@@ -16,13 +17,28 @@ def copy_checkpoint(checkpoint: Path, target: Path) -> None:
     shutil.copytree(checkpoint, target, ignore=shutil.ignore_patterns(TRAINING_STATE, SURFACES, ".*"))
 
 
-def stage_checkpoint(checkpoint: Path, stage: Path) -> Path:
-    """Copy what is worth keeping to a fresh folder under ``stage``, laid out as the run's artifacts."""
-    target = stage / f"{next(_counter):06d}"
+def stage_checkpoint(checkpoint: Path, stage: Path, name: str) -> Path:
+    """Copy what is worth keeping to a fresh folder under ``stage``, laid out as the run's artifacts.
+
+    What waits there under the same name goes away, unless it was taken: a later checkpoint is the better one.
+    """
+    waiting = [path for path in stage.glob(f"{name}-*") if path.suffix != TAKEN] if stage.is_dir() else []
+    target = stage / f"{name}-{time.time_ns()}"
     copy_checkpoint(checkpoint, target / "checkpoint")
     if (checkpoint / SURFACES).is_dir():
         shutil.copytree(checkpoint / SURFACES, target / SURFACES)
+    for path in waiting:
+        with contextlib.suppress(FileNotFoundError):  # taken in this moment
+            shutil.rmtree(path.rename(path.with_suffix(".old")))
     return target
+
+
+def take_staged(staged: Path) -> Path | None:
+    """Keep a staged folder from being replaced while it is sent, or again after that failed; None: it is gone."""
+    taken = staged.with_suffix(TAKEN)
+    with contextlib.suppress(FileNotFoundError):
+        staged.rename(taken)
+    return taken if taken.is_dir() else None
 
 
 def add_routing(staged: Path, history: RoutingHistory) -> None:

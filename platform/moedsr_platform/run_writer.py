@@ -1,103 +1,232 @@
-"""The requests that change runs, one method each; the outbox calls them in the background and repeats what failed."""
+"""The requests that change runs, one method each; the outbox calls them in the background and repeats what failed.
+
+Each may be given again after it was carried out, by this process or by one that found it in the journal: a run is
+looked for before it is made, a step is stored once, a file or tag is overwritten with the same.
+"""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moedsr.errors import InputError
+from moedsr_platform.journal import Request
 from moedsr_platform.outbox import Point
 from moedsr_platform.routing_report import RoutingHistory
-from moedsr_platform.run_artifacts import add_routing
+from moedsr_platform.run_artifacts import add_routing, take_staged
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 LONGEST_VALUE = 6000  # characters of a parameter
 LONGEST_TAG = 5000
 BATCH_PARAMS = 100
 LOAD_METRIC, ENTROPY_METRIC = "routing/load_", "routing/entropy"
+KEY_TAG = "moedsr.run_key"
+PARENT_TAG = "mlflow.parentRunId"
+STATE_TAG = "moedsr.state"
 
 
 class RunWriter:
-    """Knows which steps of which metrics the store has already, so that nothing is stored twice."""
+    """Carries requests out.
 
-    def __init__(self, client: "MlflowClient") -> None:
+    Runs are named by keys, which the journal can hold before a server has given the run its id; the tag
+    ``moedsr.run_key`` finds the run again.
+
+    Args:
+        client: of the store.
+        experiment: name; made where it is missing.
+        artifacts: where a new experiment's files lie; None lets the server decide.
+        files: folder of the files that wait to be uploaded.
+    """
+
+    def __init__(self, client: "MlflowClient", experiment: str, artifacts: str | None, files: Path) -> None:
         self.client = client
-        self.new_runs: set[str] = set()  # made by this process: nothing to look up before the first metric
+        self.experiment = experiment
+        self.versions: dict[str, str | Exception] = {}  # run -> its registered version, or why there is none
+        self._artifacts = artifacts
+        self._files = files
+        self._experiment_id: str | None = None
+        self._run_ids: dict[str, str] = {}
         self._last_steps: dict[str, dict[str, int]] = {}  # run -> metric -> last step in the store
 
-    def params(self, run_id: str, params: Mapping[str, Any]) -> None:
-        """Parameters, in requests of a size that the store takes."""
+    def send(self, request: Request) -> None:
+        """Carry one request out: the method of its kind gets the rest of it."""
+        arguments = {name: value for name, value in request.items() if name not in ("kind", "run")}
+        getattr(self, f"do_{request['kind']}")(request["run"], **arguments)
+
+    # runs
+
+    def experiment_id(self) -> str:
+        """The experiment, made where it is missing.
+
+        Raises:
+            InputError: it was deleted.
+        """
+        if self._experiment_id is None:
+            found = self.client.get_experiment_by_name(self.experiment)
+            if found is not None and found.lifecycle_stage != "active":
+                where = self.client.tracking_uri
+                raise InputError(f"experiment {self.experiment!r} is deleted in {where}: restore it, or name another")
+            self._experiment_id = (
+                found.experiment_id
+                if found
+                else self.client.create_experiment(self.experiment, artifact_location=self._artifacts)
+            )
+        return self._experiment_id
+
+    def run_id(self, run: str) -> str:
+        """The id that the store gave a run.
+
+        Raises:
+            InputError: there is no such run.
+        """
+        if run not in self._run_ids:
+            found = self._find(run)
+            if found is None:
+                raise InputError(f"no run with the tag {KEY_TAG} = {run}: was it deleted?")
+            self._run_ids[run] = found.info.run_id
+        return self._run_ids[run]
+
+    def do_begin(
+        self,
+        run: str,
+        name: str,
+        parent: str | None,
+        tags: Mapping[str, str],
+        params: Mapping[str, str],
+        reopen: bool,
+    ) -> None:
+        """A run begins, or goes on after it had ended; ``reopen`` False leaves one that has ended as it is."""
+        found = self._find(run)
+        if found is None:
+            own = {**tags, KEY_TAG: run, STATE_TAG: "RUNNING", **({PARENT_TAG: self.run_id(parent)} if parent else {})}
+            found = self.client.create_run(self.experiment_id(), run_name=name, tags=_short(own))
+            self._last_steps[run] = {}
+        run_id = self._run_ids[run] = found.info.run_id
+        if found.info.status != "RUNNING":
+            if not reopen:
+                return
+            self.client.update_run(run_id, status="RUNNING")
+            self.do_tags(run, {STATE_TAG: "RUNNING"})
+        self._params(run_id, {key: value for key, value in params.items() if key not in found.data.params})
+
+    def do_end(self, run: str, status: str, tags: Mapping[str, str]) -> None:
+        """Tags, then the status that ends the run."""
+        self.do_tags(run, tags)
+        self.client.set_terminated(self.run_id(run), status)
+
+    def do_tags(self, run: str, tags: Mapping[str, str]) -> None:
+        """Sets tags."""
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(self.run_id(run), tags=[RunTag(key, value) for key, value in _short(tags).items()])
+
+    def do_best(self, run: str, tag: str, best: str) -> None:
+        """Notes the id of a sweep's best run as its tag."""
+        self.do_tags(run, {tag: self.run_id(best)})
+
+    def _find(self, run: str) -> "Run | None":
+        found = self.client.search_runs(
+            [self.experiment_id()], f"tags.`{KEY_TAG}` = '{run}'", max_results=1, order_by=["start_time ASC"]
+        )
+        return found[0] if found else None
+
+    def _params(self, run_id: str, params: Mapping[str, str]) -> None:
         from mlflow.entities import Param
 
-        items = [Param(key, _readable(value)[:LONGEST_VALUE]) for key, value in params.items()]
+        items = [Param(key, value[:LONGEST_VALUE]) for key, value in params.items()]
         for start in range(0, len(items), BATCH_PARAMS):
             self.client.log_batch(run_id, params=items[start : start + BATCH_PARAMS])
 
-    def points(self, run_id: str, points: list[Point]) -> None:
-        """Metrics; steps that the store has already, from before a resume, are skipped."""
+    # metrics
+
+    def do_points(self, run: str, points: Sequence[Point]) -> None:
+        """Metrics; steps that the store has already, from before a resume or a lost answer, are skipped."""
         from mlflow.entities import Metric
 
-        last = self._steps_in_store(run_id)
-        ahead = dict(last)
+        ahead = dict(self._steps_in_store(run))
         new = []
         for name, value, step, stamp in points:
             if step > ahead.get(name, -1):
                 ahead[name] = step
                 new.append(Metric(name, value, stamp, step))
         if new:
-            self.client.log_batch(run_id, metrics=new)
-        self._last_steps[run_id] = ahead
+            self._last_steps.pop(run)  # what the store has is not known until it answers
+            self.client.log_batch(self.run_id(run), metrics=new)
+            self._last_steps[run] = ahead
 
-    def _steps_in_store(self, run_id: str) -> dict[str, int]:
-        if run_id not in self._last_steps:
-            names = [] if run_id in self.new_runs else list(self.client.get_run(run_id).data.metrics)
-            self._last_steps[run_id] = {
-                name: max(metric.step for metric in self.client.get_metric_history(run_id, name)) for name in names
-            }
-        return self._last_steps[run_id]
+    def _steps_in_store(self, run: str) -> dict[str, int]:
+        if run not in self._last_steps:
+            latest = self.client.get_run(self.run_id(run)).to_proto().data.metrics
+            self._last_steps[run] = {metric.key: metric.step for metric in latest}
+        return self._last_steps[run]
 
-    def upload(self, run_id: str, staged: Path) -> None:
+    # files
+
+    def do_text(self, run: str, file: str, text: str) -> None:
+        """A small text file."""
+        self.client.log_text(self.run_id(run), text, file)
+
+    def do_upload(self, run: str, folder: str) -> None:
         """A staged checkpoint with its routing tables and pictures; the staged copy is removed."""
-        add_routing(staged, self._routing_history(run_id))
-        self.client.log_artifacts(run_id, str(staged))
+        staged = take_staged(self._files / folder)
+        if staged is None:
+            return  # it was sent before, or a later checkpoint has taken its place
+        add_routing(staged, self._routing_history(run))
+        self.client.log_artifacts(self.run_id(run), str(staged))
         shutil.rmtree(staged, ignore_errors=True)
 
-    def _routing_history(self, run_id: str) -> RoutingHistory:
+    def _routing_history(self, run: str) -> RoutingHistory:
         def points(name: str) -> list[tuple[int, float]]:
-            return sorted((metric.step, metric.value) for metric in self.client.get_metric_history(run_id, name))
+            return sorted(
+                (metric.step, metric.value) for metric in self.client.get_metric_history(self.run_id(run), name)
+            )
 
-        names = self._steps_in_store(run_id)
+        names = self._steps_in_store(run)
         loads = [name for name in names if name.startswith(LOAD_METRIC)]
         return RoutingHistory(
             loads={int(name.removeprefix(LOAD_METRIC)): points(name) for name in loads},
             entropy=points(ENTROPY_METRIC) if ENTROPY_METRIC in names else [],
         )
 
-    def end(self, run_id: str, status: str, tags: Mapping[str, str]) -> None:
-        """Tags, then the status that ends the run."""
-        self.tags(run_id, tags)
-        self.client.set_terminated(run_id, status)
+    # registry
 
-    def tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Sets tags."""
-        from mlflow.entities import RunTag
+    def do_register(
+        self, run: str, checkpoint: str, model: str, alias: str | None, metrics: Mapping[str, float]
+    ) -> None:
+        """A checkpoint becomes a version of a registered model."""
+        from moedsr_platform.registry import register
 
-        self.client.log_batch(run_id, tags=[RunTag(key, str(value)[:LONGEST_TAG]) for key, value in tags.items()])
+        try:
+            self.versions[run] = register(
+                Path(checkpoint), self.run_id(run), model=model, alias=alias, metrics=metrics, client=self.client
+            )
+        except Exception as error:
+            if is_permanent(error):
+                self.versions[run] = error
+            raise
 
 
 def is_permanent(error: Exception) -> bool:
-    """Errors of the request itself come back however often it is sent; the rest is a store that is away."""
-    from mlflow.exceptions import MlflowException, RestException
+    """Errors of the request itself come back however often it is sent; the rest is a store that is away.
+
+    A store that refuses who asks counts as away: its password is set right and the request sent again.
+    """
+    from mlflow.exceptions import MlflowException
 
     if isinstance(error, MlflowException):
-        refused = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST", "PERMISSION_DENIED"}
-        return error.error_code in refused or (
-            isinstance(error, RestException) and error.error_code == "ENDPOINT_NOT_FOUND"
-        )
+        return error.error_code in {
+            "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST", "ENDPOINT_NOT_FOUND"
+        }  # fmt: skip
     return isinstance(error, InputError | ValueError | TypeError | KeyError | FileNotFoundError)
 
 
-def _readable(value: Any) -> str:
+def readable(value: Any) -> str:
+    """A parameter as text."""
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _short(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: str(value)[:LONGEST_TAG] for key, value in tags.items()}

@@ -17,7 +17,14 @@ from moedsr_platform.preparation import ensure_store
 from moedsr_platform.progress import Display, display, result_text
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.sweep_folder import SweepFolder, new_folder, old_folder
-from moedsr_platform.tracking_store import check_store, in_uploaded_folder, results_folder, store_uri
+from moedsr_platform.tracking_store import (
+    StoreAwayError,
+    check_store,
+    in_uploaded_folder,
+    results_folder,
+    store_uri,
+    without_password,
+)
 from moedsr_platform.trial import TrialSpec, trainable
 from moedsr_platform.worker import TrainFunction
 
@@ -55,18 +62,20 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
         InputError: before anything runs: data, cluster or tracking store do not fit.
         JobError: interrupted, or every trial failed.
     """
-    from moedsr_platform.tracking import Tracker
+    from moedsr_platform.tracking import Tracker, connect
 
     sweep = request.sweep
     show = show or display()
     folder = old_folder(sweep) if request.resume else None
-    check_store(store_uri())  # a server that is away is said at once, before Ray takes its seconds to start
+    away = _store_is_away(folder, show)
     nodes = cluster.connect(request.address)
     at_once = cluster.concurrency(sweep.resources, nodes)
-    with Tracker.open() as tracker:
-        data, store = ensure_store(sweep.base.data, show.say)
-        base = sweep.base.model_copy(update={"data": data})
-        folder = folder or new_folder(sweep, request.file)
+    if not away:
+        connect()  # makes and migrates an embedded store
+    data, store = ensure_store(sweep.base.data, show.say)
+    base = sweep.base.model_copy(update={"data": data})
+    folder = folder or new_folder(sweep, request.file)
+    with Tracker.open(folder=folder.tracking, away=away) as tracker:
         spec = TrialSpec(
             base=base.model_dump_json(),
             store=str(store.path),
@@ -88,12 +97,28 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
             f"sweep {folder.sweep_id}: {board.total} trials of {board.steps} steps, {at_once} at a time, "
             f"each {cluster.needs(sweep.resources)}; cluster: {cluster.offers(nodes)}"
         )
-        show.say(f"results go to {results_folder()}, runs to {tracker.uri}")
+        show.say(f"results go to {results_folder()}, runs to {without_password(tracker.uri)}")
         tags = _tags(sweep, folder, store.fingerprint)
         parent = None
         if board.total > 1:
             parent = tracker.sweep_run(folder.sweep_id, tags, _params(sweep, base), folder.path / "sweep.yaml")
         return _Session(request, folder, spec, board, tracker, parent, tags, at_once, show).run()
+
+
+def _store_is_away(resumed: SweepFolder | None, show: Display) -> bool:
+    """A server that is away is said at once, before Ray takes its seconds to start; a resumed sweep goes on without.
+
+    Raises:
+        InputError: the store cannot be used, and the sweep is a new one.
+    """
+    try:
+        check_store(store_uri())
+    except StoreAwayError as error:
+        if resumed is None:
+            raise
+        show.say(f"{error}; until then {resumed.tracking} keeps what it is to get")
+        return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -134,7 +159,6 @@ class _Session:
             TrialEvents.listener = None
         self._say_result()
         if interruption.asked or self.board.unfinished:
-            self.tracker.drain()
             raise JobError(f"interrupted; finished trials are kept. Go on with: {self._again()}")
         self._close(listener.run_of)
         return self.board
@@ -177,33 +201,35 @@ class _Session:
     def _close(self, run_of: Callable[[Any], str]) -> None:
         """Registers the best trial, closes the parent run, and says what to do next."""
         best = self.board.best
-        run_id = run_of(best) if best is not None else None
+        run = run_of(best) if best is not None else None
         if self.parent is not None:
             self.tracker.finish_sweep(
                 self.parent,
                 self.board.markdown(),
-                best_run_id=run_id,
+                best_run=run,
                 metrics=best.best if best is not None else None,
                 state="COMPLETE" if best is not None else "FAIL",
             )
-        self.tracker.drain()
-        if best is None or run_id is None:
+        if best is None or run is None:
             reasons = [row.reason for row in self.board.rows.values() if row.reason]
             why = reasons[0] if reasons else "none was validated"
             raise JobError(f"no trial of {self.folder.sweep_id} left a model: {why}; see {self.folder.path}")
-        self._register(run_id)
+        self._register(run)
 
-    def _register(self, run_id: str) -> None:
+    def _register(self, run: str) -> None:
         target, best = self.request.sweep.register_as, self.board.best
         assert best is not None
         assert best.checkpoint is not None
         model = best.checkpoint
         if target is not None:
-            from moedsr_platform.registry import register
-
-            version = register(Path(best.checkpoint), run_id, model=target.model, alias=target.alias, metrics=best.best)
+            version = self.tracker.register(
+                run, Path(best.checkpoint), model=target.model, alias=target.alias, metrics=best.best
+            )
             model = f"models:/{target.model}@{target.alias}"
-            self.show.say(f"registered as {model} (version {version})")
+            if version is None:
+                self.show.say(f"the tracking server is away: `moedsr sync` registers {model} when it is back")
+            else:
+                self.show.say(f"registered as {model} (version {version})")
         following = []
         # for who types the next command elsewhere
         if "MLFLOW_TRACKING_URI" not in os.environ and results_folder() != Path("results").absolute():

@@ -23,6 +23,7 @@ class SweepFolder:
     trials.json  the result table so far
     tune/        Tune's own state
     trials/      checkpoints, one folder a trial
+    tracking/    what the tracking store has not got yet
     """
 
     path: Path
@@ -38,6 +39,10 @@ class SweepFolder:
     @property
     def trials(self) -> Path:
         return self.path / "trials"
+
+    @property
+    def tracking(self) -> Path:
+        return self.path / "tracking"
 
     @property
     def rows(self) -> Path:
@@ -86,6 +91,12 @@ def old_folder(sweep: SweepFile) -> SweepFolder:
                 "change it back, or start anew without --resume"
             )
     return folder
+
+
+def all_folders() -> list[SweepFolder]:
+    """Every sweep and run of the results folder, by name."""
+    parent = results_folder() / "sweeps"
+    return [SweepFolder(path) for path in sorted(parent.iterdir()) if path.is_dir()] if parent.is_dir() else []
 
 
 def _folders(name: str) -> list[tuple[int, Path]]:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from moedsr.config_file import did_you_mean
 from moedsr.errors import InputError
+from moedsr_platform.run_writer import PARENT_TAG, STATE_TAG
 from moedsr_platform.tables import Table, number
-from moedsr_platform.tracking import EXPERIMENT, PARENT_TAG, STATE_TAG, SWEEP_TAG, TRIAL_TAG
+from moedsr_platform.tracking import EXPERIMENT, SWEEP_TAG, TRIAL_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -1,15 +1,18 @@
 """What MLflow holds: one parent run a sweep, one child run a trial, written by the driver alone.
 
 Workers never talk to MLflow: their metrics come through Ray, and the driver hands them to an ``Outbox``,
-which sends them in the background. A run is found again by its tag, so a resumed sweep continues its runs and
-doubles none.
+which keeps them on disk and sends them in the background. A run is found again by its tag, so a resumed sweep
+continues its runs and doubles none.
 """
 
 import getpass
+import json
 import logging
 import os
+import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -18,20 +21,20 @@ import yaml
 
 from moedsr.config import Config
 from moedsr.errors import InputError
-from moedsr_platform.outbox import Outbox
+from moedsr_platform.journal import Journal, is_waiting
+from moedsr_platform.outbox import POINTS, Outbox
 from moedsr_platform.run_artifacts import stage_checkpoint
-from moedsr_platform.run_writer import LONGEST_TAG, RunWriter, is_permanent
-from moedsr_platform.tracking_store import artifact_folder, check_store, migration_lock, store_uri
+from moedsr_platform.run_writer import STATE_TAG, RunWriter, is_permanent, readable
+from moedsr_platform.tracking_store import artifact_folder, check_store, migration_lock, store_uri, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+
+log = logging.getLogger(__name__)
 
 SWEEP_TAG = "moedsr.sweep_id"
 TRIAL_TAG = "moedsr.trial_id"
-STATE_TAG = "moedsr.state"
 BEST_TAG = "moedsr.best_run"
-PARENT_TAG = "mlflow.parentRunId"
 EXPERIMENT = "moe-dsr"
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
@@ -49,6 +52,18 @@ def connect(uri: str | None = None, *, create: bool = True) -> "MlflowClient":
     """
     address = store_uri(uri)
     check_store(address, create=create)
+    client = _client(address)
+    try:
+        with migration_lock(address):
+            client.search_experiments(max_results=1)
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"tracking store {without_password(address)} refuses to work: {first[:200]}") from error
+    return client
+
+
+def _client(address: str) -> "MlflowClient":
+    """A client that has asked nothing yet."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the outbox is the patient one
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -58,68 +73,74 @@ def connect(uri: str | None = None, *, create: bool = True) -> "MlflowClient":
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    client = mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
-    try:
-        with migration_lock(address):
-            client.search_experiments(max_results=1)
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"tracking store {address} refuses to work: {first[:200]}") from error
-    return client
+    return mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
 
 
 class Tracker:
-    """Writes sweeps and trials. Methods return at once, except those that make a run."""
+    """Writes sweeps and trials. Methods return at once: an outbox carries their requests out in the background.
 
-    def __init__(self, client: "MlflowClient", uri: str, experiment_id: str) -> None:
+    Runs are named by keys; ``run_id`` is the store's own name of one.
+    """
+
+    def __init__(self, client: "MlflowClient", uri: str, experiment: str, folder: Path | None) -> None:
         self.client = client
         self.uri = uri
-        self.experiment_id = experiment_id
-        self._writer = RunWriter(client)
-        self._outbox = Outbox(self._writer.points, is_permanent)
-        self._stage = tempfile.TemporaryDirectory(prefix="moedsr-tracking-")
+        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="moedsr-tracking-")
+        self.folder = folder or Path(self._temporary.name)  # type: ignore[union-attr]
+        self._files = self.folder / "files"
+        artifacts = artifact_folder(uri)
+        self._writer = RunWriter(client, experiment, artifacts.as_uri() if artifacts else None, self._files)
+        journal = Journal(self.folder)
+        self._sweep_key = _identity(self.folder, uri)
+        self._outbox = Outbox(journal, self._writer.send, is_permanent)
 
     @classmethod
-    def open(cls, uri: str | None = None, experiment: str = EXPERIMENT) -> Self:
+    def open(
+        cls, uri: str | None = None, experiment: str = EXPERIMENT, *, folder: Path | None = None, away: bool = False
+    ) -> Self:
         """Connect, creating and migrating the store and the experiment; do this once, in the driver.
 
+        Args:
+            uri: of the store; default: the one in use.
+            experiment: its name there.
+            folder: keeps who the sweep is and what is not sent yet, so that a later process can go on; None for
+                a process that needs nothing of that.
+            away: begin although the server does not answer; what it is told waits in ``folder``.
+
         Raises:
-            InputError: the store cannot be reached or written.
+            InputError: the store cannot be reached or written, or another process has the folder open.
         """
         address = store_uri(uri)
-        client = connect(address)
-        found = client.get_experiment_by_name(experiment)
-        if found is not None and found.lifecycle_stage != "active":
-            raise InputError(f"experiment {experiment!r} is deleted in {address}: restore it, or name another one")
-        folder = artifact_folder(address)
-        experiment_id = (
-            found.experiment_id
-            if found
-            else client.create_experiment(experiment, artifact_location=folder.as_uri() if folder else None)
-        )
-        return cls(client, address, experiment_id)
+        client = _client(address) if away else connect(address)
+        tracker = cls(client, address, experiment, folder)
+        if not away:
+            tracker._writer.experiment_id()
+        return tracker
+
+    @property
+    def experiment(self) -> str:
+        """Its name."""
+        return self._writer.experiment
+
+    @property
+    def experiment_id(self) -> str:
+        return self._writer.experiment_id()
 
     def sweep_run(
         self, name: str, tags: Mapping[str, str], params: Mapping[str, Any], sweep_file: Path | None = None
     ) -> str:
-        """The parent run of a sweep, new or found again by its tag ``moedsr.sweep_id`` (else its name)."""
-        sweep_id = tags.get(SWEEP_TAG, name)
-        run = self._find(f"tags.`{SWEEP_TAG}` = '{sweep_id}' AND tags.`moedsr.kind` = 'sweep'")
-        if run is None:
-            source = str(sweep_file.name) if sweep_file else name
-            run = self._create(
-                name, {SWEEP_TAG: sweep_id, "moedsr.kind": "sweep", "mlflow.source.name": source, **tags}
-            )
-        self._begin(run, params)
-        run_id: str = run.info.run_id
+        """The parent run of a sweep, new or found again; returns its key."""
+        source = str(sweep_file.name) if sweep_file else name
+        own = {SWEEP_TAG: name, "moedsr.kind": "sweep", "mlflow.source.name": source}
+        self._begin(self._sweep_key, name, None, {**own, **tags}, params)
         if sweep_file is not None and sweep_file.is_file():
             text = sweep_file.read_text(encoding="utf-8")
-            self._outbox.task(run_id, "the sweep file", lambda: self.client.log_text(run_id, text, "sweep.yaml"))
-        return run_id
+            self._put("text", self._sweep_key, file="sweep.yaml", text=text)
+        return self._sweep_key
 
     def trial_run(
         self,
-        sweep_run_id: str | None,
+        sweep_run: str | None,
         trial_id: str,
         config: Config,
         tags: Mapping[str, str],
@@ -127,86 +148,119 @@ class Tracker:
         name: str | None = None,
         goes_on: bool = True,
     ) -> str:
-        """The run of a trial, new or found again by its trial id within its sweep.
+        """The run of a trial, new or found again by its trial id within its sweep; returns its key.
 
         ``goes_on`` is False for a trial that ended before a resume: its run stays closed.
         """
-        parent = f" AND tags.`{PARENT_TAG}` = '{sweep_run_id}'" if sweep_run_id else ""
-        run = self._find(f"tags.`{TRIAL_TAG}` = '{trial_id}'{parent}")
-        if run is None:
-            own = {
-                TRIAL_TAG: trial_id,
-                "moedsr.kind": "trial",
-                "moedsr.backbone": config.router.backbone,
-                "moedsr.expert_kind": config.expert.kind,
-                "moedsr.seed": str(config.training.seed),
-                "mlflow.source.name": "moedsr",
-            }
-            if sweep_run_id:
-                own[PARENT_TAG] = sweep_run_id
-            run = self._create(name or trial_name(trial_id, config), {**own, **tags})
-        run_id: str = run.info.run_id
-        if not goes_on and run.info.status != "RUNNING":
-            return run_id
-        self._begin(run, config.flat())
-        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        self._outbox.task(run_id, "the configuration", lambda: self.client.log_text(run_id, text, "config.yaml"))
-        return run_id
+        run = f"{self._sweep_key}/{trial_id}"
+        own = {
+            TRIAL_TAG: trial_id,
+            "moedsr.kind": "trial",
+            "moedsr.backbone": config.router.backbone,
+            "moedsr.expert_kind": config.expert.kind,
+            "moedsr.seed": str(config.training.seed),
+            "mlflow.source.name": "moedsr",
+        }
+        title = name or trial_name(trial_id, config)
+        self._begin(run, title, sweep_run, {**own, **tags}, config.flat(), reopen=goes_on)
+        if goes_on:
+            text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+            self._put("text", run, file="config.yaml", text=text)
+        return run
 
-    def log_history(self, run_id: str, history: History) -> None:
+    def run_id(self, run: str) -> str:
+        """The store's id of a run that was begun, after waiting until the store has everything.
+
+        Raises:
+            InputError: the store has no such run.
+        """
+        self.drain()
+        return self._writer.run_id(run)
+
+    def log_history(self, run: str, history: History) -> None:
         """Metrics by step. Steps that the store has already, from before a resume, are skipped."""
         now = time.time_ns() // 1_000_000
         points = [(name, float(value), step, now) for step, metrics in history for name, value in metrics.items()]
         if points:
-            self._outbox.points(run_id, points)
+            self._put(POINTS, run, points=points)
 
-    def log_checkpoint(self, run_id: str, checkpoint: Path) -> None:
+    def log_checkpoint(self, run: str, checkpoint: Path) -> None:
         """The checkpoint without its training state, routing tables and pictures, surfaces.
 
-        The folder is copied before this returns: Ray may delete it afterwards.
+        The folder is copied before this returns: Ray may delete it afterwards. One copy a run waits at most.
         """
-        staged = stage_checkpoint(checkpoint, Path(self._stage.name))
-        self._outbox.task(run_id, f"checkpoint {checkpoint.name}", lambda: self._writer.upload(run_id, staged))
+        self._put("upload", run, folder=stage_checkpoint(checkpoint, self._files, run.split("/")[-1]).name)
 
-    def finish_trial(self, run_id: str, state: State, reason: str | None = None) -> None:
+    def finish_trial(self, run: str, state: State, reason: str | None = None) -> None:
         """Close a trial's run; ``reason`` says why it was pruned or failed."""
         tags = {
             STATE_TAG: state,
             **({"moedsr.reason": reason, "mlflow.note.content": reason} if reason else {}),
         }
-        self._outbox.task(run_id, f"the end of run {run_id}", lambda: self._writer.end(run_id, STATUS[state], tags))
+        self._put("end", run, status=STATUS[state], tags=tags)
 
     def finish_sweep(
         self,
-        run_id: str,
+        run: str,
         table: str,
         *,
-        best_run_id: str | None = None,
+        best_run: str | None = None,
         metrics: Mapping[str, float] | None = None,
         state: State = "COMPLETE",
     ) -> None:
         """Close a sweep's run with its result table (Markdown), its best run and that one's metrics."""
-        tags = {
-            STATE_TAG: state,
-            "mlflow.note.content": table,
-            **({BEST_TAG: best_run_id} if best_run_id else {}),
-        }
-        self.log_history(run_id, [(0, metrics)] if metrics else [])
-        self._outbox.task(run_id, "the result table", lambda: self.client.log_text(run_id, table, "results.md"))
-        self._outbox.task(run_id, f"the end of run {run_id}", lambda: self._writer.end(run_id, STATUS[state], tags))
+        self.log_history(run, [(0, metrics)] if metrics else [])
+        if best_run is not None:
+            self._put("best", run, tag=BEST_TAG, best=best_run)
+        self._put("text", run, file="results.md", text=table)
+        self._put("end", run, status=STATUS[state], tags={STATE_TAG: state, "mlflow.note.content": table})
 
-    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+    def register(
+        self, run: str, checkpoint: Path, *, model: str, alias: str | None, metrics: Mapping[str, float]
+    ) -> str | None:
+        """A checkpoint of a run becomes a version of a registered model.
+
+        Returns:
+            The version, or None when the store is away: then it is registered as soon as the store answers.
+
+        Raises:
+            InputError: the registry refuses it.
+        """
+        self._put("register", run, checkpoint=str(checkpoint), model=model, alias=alias, metrics=dict(metrics))
+        self.drain()
+        version = self._writer.versions.get(run)
+        if isinstance(version, Exception):
+            raise InputError(f"{checkpoint} was not registered as {model}: {version}")
+        return version
+
+    def tag(self, run: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
-        self._outbox.task(run_id, "tags", lambda: self._writer.tags(run_id, tags))
+        self._put("tags", run, tags=dict(tags))
+
+    @property
+    def found(self) -> int:
+        """How many requests an earlier process had left."""
+        return self._outbox.found
+
+    @property
+    def waiting(self) -> int:
+        """How many requests the store has not taken yet."""
+        return self._outbox.waiting
 
     def drain(self, timeout: float = 60.0) -> bool:
-        """Wait until the store has everything; False when the time ran out."""
+        """Wait until the store has everything; False when it took nothing more for so long."""
         return self._outbox.drain(timeout)
 
-    def close(self, timeout: float = 60.0) -> bool:
+    def close(self, timeout: float = 20.0) -> bool:
         """Send what is left and stop; False, with a warning logged, when the store did not take it all."""
         sent = self._outbox.close(timeout)
-        self._stage.cleanup()
+        if sent:
+            shutil.rmtree(self._files, ignore_errors=True)
+        else:
+            kept = "is lost" if self._temporary else f"waits in {self.folder}; `moedsr sync` sends it"
+            log.warning("tracking: %s did not take everything; the rest %s", self.uri, kept)
+        if self._temporary:
+            self._temporary.cleanup()
         return sent
 
     def __enter__(self) -> Self:
@@ -215,28 +269,42 @@ class Tracker:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    # making and finding runs
+    def _begin(
+        self,
+        run: str,
+        name: str,
+        parent: str | None,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+        reopen: bool = True,
+    ) -> None:
+        own = {"mlflow.source.type": "LOCAL", "mlflow.user": _user()}
+        values = {key: readable(value) for key, value in params.items()}
+        self._put("begin", run, name=name, parent=parent, tags={**own, **tags}, params=values, reopen=reopen)
 
-    def _find(self, condition: str) -> "Run | None":
-        runs = self.client.search_runs([self.experiment_id], condition, max_results=1, order_by=["start_time ASC"])
-        return runs[0] if runs else None
+    def _put(self, kind: str, run: str, **arguments: Any) -> None:
+        self._outbox.put({"kind": kind, "run": run, **arguments})
 
-    def _create(self, name: str, tags: Mapping[str, str]) -> "Run":
-        own = {"mlflow.source.type": "LOCAL", "mlflow.user": _user(), STATE_TAG: "RUNNING"}
-        values = {key: str(value)[:LONGEST_TAG] for key, value in {**own, **tags}.items()}
-        run = self.client.create_run(self.experiment_id, run_name=name, tags=values)
-        self._writer.new_runs.add(run.info.run_id)
-        return run
 
-    def _begin(self, run: "Run", params: Mapping[str, Any]) -> None:
-        """Parameters of a new run; a run that was ended before goes on."""
-        run_id = run.info.run_id
-        if run.info.status != "RUNNING":
-            self.client.update_run(run_id, status="RUNNING")
-            self.client.set_tag(run_id, STATE_TAG, "RUNNING")
-        missing = {key: value for key, value in params.items() if key not in run.data.params}
-        if missing:
-            self._outbox.task(run_id, "parameters", lambda: self._writer.params(run_id, missing))
+def _identity(folder: Path, uri: str) -> str:
+    """What tells this sweep from all others in a store that many people share: made once, kept in its folder.
+
+    Raises:
+        InputError: requests for another store wait in the folder.
+    """
+    file = folder / "identity.json"
+    address = without_password(uri)
+    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"key": uuid.uuid4().hex, "store": None}
+    if known["store"] not in (None, address) and is_waiting(folder):
+        raise InputError(
+            f"{folder}: what waits there is meant for {known['store']}, but the store in use is {address}: "
+            "set MLFLOW_TRACKING_URI to the former"
+        )
+    if known["store"] != address:
+        temporary = file.with_suffix(".tmp")
+        temporary.write_text(json.dumps({**known, "store": address}) + "\n", encoding="utf-8")
+        temporary.replace(file)
+    return str(known["key"])
 
 
 def trial_name(trial_id: str, config: Config) -> str:

@@ -23,6 +23,10 @@ DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 SQLITE = "sqlite:///"
 
 
+class StoreAwayError(InputError):
+    """No server answers at the address; it may come back."""
+
+
 def results_folder() -> Path:
     """``$MOEDSR_HOME``, or ``results`` in the current folder.
 
@@ -48,6 +52,12 @@ def cache_folder() -> Path:
 def store_uri(uri: str | None = None) -> str:
     """The given address, else ``$MLFLOW_TRACKING_URI``, else the SQLite file of the results folder."""
     return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{results_folder() / 'mlflow.db'}"
+
+
+def without_password(uri: str) -> str:
+    """The address without user name and password, to be shown and kept."""
+    parts = urlsplit(uri)
+    return uri if "@" not in parts.netloc else uri.replace(parts.netloc, parts.netloc.rsplit("@", 1)[1], 1)
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -82,8 +92,8 @@ def check_store(uri: str, *, create: bool = True) -> None:
         _check_port(uri, DATABASE_PORTS[scheme])
     else:
         raise InputError(
-            f"tracking address {uri!r} is not sqlite:///FILE, http(s)://SERVER or postgresql://DATABASE; "
-            f"unset MLFLOW_TRACKING_URI to use {SQLITE}{results_folder() / 'mlflow.db'}"
+            f"tracking address {without_password(uri)!r} is not sqlite:///FILE, http(s)://SERVER or "
+            f"postgresql://DATABASE; unset MLFLOW_TRACKING_URI to use {SQLITE}{results_folder() / 'mlflow.db'}"
         )
 
 
@@ -143,9 +153,9 @@ def answers(host: str, port: int) -> bool:
         return False
 
 
-def _unreachable(uri: str, reason: object) -> InputError:
+def _unreachable(uri: str, reason: object) -> StoreAwayError:
     text = getattr(reason, "strerror", None) or str(reason)
-    return InputError(
-        f"tracking server {uri} does not answer ({text}): start it, correct MLFLOW_TRACKING_URI, "
+    return StoreAwayError(
+        f"tracking server {without_password(uri)} does not answer ({text}): start it, correct MLFLOW_TRACKING_URI, "
         "or unset it to use the embedded store"
     )

@@ -64,7 +64,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         training={},
     )
     with Tracker.open(f"sqlite:///{folder / 'mlflow.db'}") as tracker:
-        run = tracker.trial_run(None, "t", config, {})
+        run = tracker.run_id(tracker.trial_run(None, "t", config, {}))
     register(checkpoint, run, metrics={"val/iou": 0.1}, uri=f"sqlite:///{folder / 'mlflow.db'}")
     return folder
 

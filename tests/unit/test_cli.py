@@ -13,7 +13,7 @@ from moedsr.errors import InputError, JobError
 from moedsr_platform import cli
 from moedsr_platform.cli.predict import parse_times
 
-OWN = ("evaluate", "report", "promote", "predict", "ui", "doctor")
+OWN = ("evaluate", "report", "promote", "predict", "ui", "sync", "doctor")
 
 
 def _command(error: Exception) -> click.Command:

@@ -31,13 +31,14 @@ class Store:
         self.uri = f"sqlite:///{folder / 'mlflow.db'}"
         self.checkpoint = fake_checkpoint(folder / "checkpoint", step=7)
         with Tracker.open(self.uri) as tracker:
-            self.sweep = tracker.sweep_run("s", {}, {})
+            sweep = tracker.sweep_run("s", {}, {})
             config = Config.model_validate_json('{"data": {"source": "mini-atlas"}}')
-            self.trial = tracker.trial_run(self.sweep, "t1", config, {})
-            self.empty_trial = tracker.trial_run(self.sweep, "t2", config, {})
-            tracker.log_checkpoint(self.trial, self.checkpoint)
-            tracker.finish_sweep(self.sweep, "table", best_run_id=self.trial)
+            trial = tracker.trial_run(sweep, "t1", config, {})
+            empty = tracker.trial_run(sweep, "t2", config, {})
+            tracker.log_checkpoint(trial, self.checkpoint)
+            tracker.finish_sweep(sweep, "table", best_run=trial)
             assert tracker.drain()
+            self.sweep, self.trial, self.empty_trial = map(tracker.run_id, (sweep, trial, empty))
             self.client = tracker.client
         self.version = register(self.checkpoint, self.trial, metrics={"val/iou": 0.5}, uri=self.uri)
 

@@ -29,8 +29,8 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         tracker.log_history(run, [(3, {"val/iou": 0.7})])
         tracker.log_checkpoint(run, checkpoint)
         tracker.finish_trial(run, "COMPLETE")
-        tracker.finish_sweep(sweep, "table", best_run_id=run)
-    return run
+        tracker.finish_sweep(sweep, "table", best_run=run)
+        return tracker.run_id(run)
 
 
 def test_experts_and_sweep(trial: str, tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ import pytest
 from moedsr.config import Config
 from moedsr.errors import InputError
 from moedsr_platform import outbox
+from moedsr_platform.journal import Request
+from moedsr_platform.run_writer import PARENT_TAG
 from moedsr_platform.sweep_results import find_sweep, sweep_table
-from moedsr_platform.tracking import PARENT_TAG, Tracker, connect
+from moedsr_platform.tracking import Tracker, connect
 from moedsr_platform.tracking_store import check_store, results_folder, store_uri
 
 
@@ -47,15 +49,15 @@ def checkpoint(folder: Path) -> Path:
     return folder
 
 
-def files(tracker: Tracker, run_id: str, folder: str | None = None) -> set[str]:
+def files(tracker: Tracker, run: str, folder: str | None = None) -> set[str]:
     found = set()
-    for item in tracker.client.list_artifacts(run_id, folder):
-        found |= files(tracker, run_id, item.path) if item.is_dir else {item.path}
+    for item in tracker.client.list_artifacts(tracker.run_id(run), folder):
+        found |= files(tracker, run, item.path) if item.is_dir else {item.path}
     return found
 
 
-def steps(tracker: Tracker, run_id: str, name: str) -> list[int]:
-    return [metric.step for metric in tracker.client.get_metric_history(run_id, name)]
+def steps(tracker: Tracker, run: str, name: str) -> list[int]:
+    return [metric.step for metric in tracker.client.get_metric_history(tracker.run_id(run), name)]
 
 
 def test_a_sweep_and_its_trials(tracker: Tracker, tmp_path: Path) -> None:
@@ -64,8 +66,9 @@ def test_a_sweep_and_its_trials(tracker: Tracker, tmp_path: Path) -> None:
     trial = tracker.trial_run(sweep, "t1", config(), {"moedsr.sampler": "tpe"})
     tracker.log_history(trial, [(1, {"train/loss": 2.0}), (2, {"train/loss": 1.0, "val/iou": 0.5})])
     tracker.finish_trial(trial, "PRUNED", "stopped by ASHA at step 2")
-    tracker.finish_sweep(sweep, "| trial |\n|--|\n| t1 |", best_run_id=trial, metrics={"val/iou": 0.5})
-    assert tracker.drain()
+    tracker.finish_sweep(sweep, "| trial |\n|--|\n| t1 |", best_run=trial, metrics={"val/iou": 0.5})
+    root, key = sweep, trial
+    sweep, trial = tracker.run_id(sweep), tracker.run_id(trial)
 
     run = tracker.client.get_run(trial)
     assert run.data.params["expert.count"] == "4"
@@ -77,25 +80,27 @@ def test_a_sweep_and_its_trials(tracker: Tracker, tmp_path: Path) -> None:
     assert (run.data.tags["moedsr.backbone"], run.data.tags["moedsr.expert_kind"]) == ("q_mpnn", "plain")
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "t1: 4 experts, l1, code 64"
-    assert steps(tracker, trial, "train/loss") == [1, 2]
-    assert files(tracker, trial) == {"config.yaml"}
+    assert steps(tracker, key, "train/loss") == [1, 2]
+    assert files(tracker, key) == {"config.yaml"}
     parent = tracker.client.get_run(sweep)
     assert "| t1 |" in parent.data.tags["mlflow.note.content"]
     assert parent.data.tags["moedsr.best_run"] == trial
-    assert files(tracker, sweep) == {"sweep.yaml", "results.md"}
+    assert files(tracker, root) == {"sweep.yaml", "results.md"}
 
 
-def test_a_resumed_sweep_continues_its_runs(tracker: Tracker, uri: str) -> None:
-    sweep = tracker.sweep_run("s", {"moedsr.sweep_id": "s-2"}, {})
-    trial = tracker.trial_run(sweep, "t1", config(), {})
-    tracker.log_history(trial, [(step, {"train/loss": 1.0, "routing/load_0": 0.5}) for step in (1, 2, 3)])
-    tracker.finish_trial(trial, "FAIL", "worker died")
-    tracker.close()
-    name = tracker.client.get_experiment(tracker.experiment_id).name
-    with Tracker.open(uri, experiment=name) as again:
-        assert again.sweep_run("s", {"moedsr.sweep_id": "s-2"}, {}) == sweep
+def test_a_resumed_sweep_continues_its_runs(tracker: Tracker, uri: str, tmp_path: Path) -> None:
+    name = tracker.experiment
+    with Tracker.open(uri, name, folder=tmp_path) as first:
+        sweep = first.sweep_run("s", {}, {})
+        trial = first.trial_run(sweep, "t1", config(), {})
+        first.log_history(trial, [(step, {"train/loss": 1.0, "routing/load_0": 0.5}) for step in (1, 2, 3)])
+        first.finish_trial(trial, "FAIL", "worker died")
+        ids = first.run_id(sweep), first.run_id(trial)
+    with Tracker.open(uri, name, folder=tmp_path) as again:
+        assert again.sweep_run("s", {}, {}) == sweep
         assert again.trial_run(sweep, "t1", config(), {}) == trial
-        assert again.client.get_run(trial).info.status == "RUNNING"
+        assert (again.run_id(sweep), again.run_id(trial)) == ids
+        assert again.client.get_run(ids[1]).info.status == "RUNNING"
         # the worker starts again from its checkpoint at step 2
         again.log_history(trial, [(3, {"train/loss": 9.0}), (4, {"train/loss": 0.5, "val/iou": 0.1})])
         assert again.drain()
@@ -105,10 +110,82 @@ def test_a_resumed_sweep_continues_its_runs(tracker: Tracker, uri: str) -> None:
         assert len(runs) == 2
 
 
-def test_trials_of_other_sweeps_are_other_runs(tracker: Tracker) -> None:
-    first = tracker.sweep_run("a", {"moedsr.sweep_id": "a"}, {})
-    second = tracker.sweep_run("b", {"moedsr.sweep_id": "b"}, {})
-    assert tracker.trial_run(first, "t", config(), {}) != tracker.trial_run(second, "t", config(), {})
+def test_sweeps_of_one_name_are_told_apart(tracker: Tracker, uri: str, tmp_path: Path) -> None:
+    """Two people sweep the same file into the same server, with the same trial ids."""
+    found = set()
+    for person in ("ada", "bob"):
+        with Tracker.open(uri, tracker.experiment, folder=tmp_path / person) as own:
+            sweep = own.sweep_run("quickstart", {}, {})
+            found |= {own.run_id(sweep), own.run_id(own.trial_run(sweep, "t", config(), {}))}
+    assert len(found) == 4
+
+
+def test_a_driver_that_is_killed_while_the_store_is_away(
+    tracker: Tracker, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was told stands on disk; the next process sends it in order, with nothing twice."""
+
+    def away(*arguments: object, **named: object) -> None:
+        raise ConnectionError("away")
+
+    folder = tmp_path / "tracking"
+    killed = Tracker.open(uri, tracker.experiment, folder=folder)
+    with monkeypatch.context() as outage:
+        outage.setattr(killed._writer, "send", away)
+        outage.setattr(killed._outbox, "_send_one", away)
+        sweep = killed.sweep_run("s", {}, {})
+        trial = killed.trial_run(sweep, "t1", config(), {})
+        for step in range(1, 31):
+            killed.log_history(trial, [(step, {"train/loss": 1 / step})])
+        for number in (1, 2):
+            killed.log_checkpoint(trial, checkpoint(tmp_path / f"checkpoint_{number}"))
+        assert len(list((folder / "files").iterdir())) == 1  # the later checkpoint took the earlier one's place
+        killed._outbox.close(timeout=0.1)  # without what an orderly end would do besides
+    with Tracker.open(uri, tracker.experiment, folder=folder) as later:
+        assert later.found > 30
+        assert later.drain()
+        assert steps(later, trial, "train/loss") == list(range(1, 31))
+        assert "checkpoint/meta.json" in files(later, trial)
+        assert later.client.get_run(later.run_id(trial)).data.tags[PARENT_TAG] == later.run_id(sweep)
+    assert not (folder / "files").exists()
+    with Tracker.open(uri, tracker.experiment, folder=folder) as last:
+        assert last.found == 0
+
+
+def test_requests_sent_twice_are_carried_out_once(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to a request may be lost: the store has done it, and is asked again."""
+    send = tracker._writer.send
+
+    def send_twice(request: Request) -> None:
+        send(request)
+        tracker._writer._run_ids.clear()
+        send(request)
+
+    monkeypatch.setattr(tracker._outbox, "_send_one", send_twice)
+    sweep = tracker.sweep_run("s", {}, {})
+    trial = tracker.trial_run(sweep, "t1", config(), {})
+    tracker.log_history(trial, [(step, {"train/loss": 1.0}) for step in (1, 2, 3)])
+    tracker.finish_trial(trial, "COMPLETE")
+    assert tracker.drain()
+    assert steps(tracker, trial, "train/loss") == [1, 2, 3]
+    assert len(tracker.client.search_runs([tracker.experiment_id])) == 2
+
+
+def test_what_waits_for_one_store_is_not_sent_to_another(tmp_path: Path) -> None:
+    folder = tmp_path / "tracking"
+    away = Tracker.open("http://someone:secret@127.0.0.1:1", folder=folder, away=True)
+    away.sweep_run("s", {}, {})
+    assert not away.close(timeout=0.1)
+    assert "secret" not in "".join(path.read_text() for path in folder.iterdir())
+    with pytest.raises(InputError, match=r"meant for http://127.0.0.1:1, but the store in use is sqlite"):
+        Tracker.open(f"sqlite:///{tmp_path}/mlflow.db", folder=folder)
+
+
+def test_trials_of_other_sweeps_are_other_runs(tracker: Tracker, uri: str) -> None:
+    with Tracker.open(uri, tracker.experiment) as other:
+        assert tracker.run_id(tracker.trial_run(None, "t", config(), {})) != other.run_id(
+            other.trial_run(None, "t", config(), {})
+        )
 
 
 def test_a_checkpoint_is_kept_though_it_is_deleted_at_once(tracker: Tracker, tmp_path: Path) -> None:
@@ -133,7 +210,7 @@ def test_missing_and_odd_values_are_stored(tracker: Tracker) -> None:
     tracker.log_history(trial, [])
     assert tracker.drain()
     assert steps(tracker, trial, "val/iou") == [1]
-    assert tracker.client.get_run(trial).data.params["data.store"] == ""
+    assert tracker.client.get_run(tracker.run_id(trial)).data.params["data.store"] == ""
 
 
 def test_result_table_from_runs_alone(tracker: Tracker) -> None:
@@ -255,10 +332,12 @@ def test_the_results_of_a_job_outlive_its_uploaded_folder(monkeypatch: pytest.Mo
 
 
 def test_looking_up_the_run_of_an_ended_trial_leaves_it_closed(tracker: Tracker) -> None:
-    run_id = tracker.trial_run(None, "ended", config(), {})
-    tracker.finish_trial(run_id, "COMPLETE")
-    assert tracker.drain(20)
-    assert tracker.trial_run(None, "ended", config(), {}, goes_on=False) == run_id
+    run = tracker.trial_run(None, "ended", config(), {})
+    tracker.finish_trial(run, "COMPLETE")
+    run_id = tracker.run_id(run)
+    assert tracker.trial_run(None, "ended", config(), {}, goes_on=False) == run
+    assert tracker.run_id(run) == run_id
     assert tracker.client.get_run(run_id).info.status == "FINISHED"
-    assert tracker.trial_run(None, "ended", config(), {}) == run_id
+    assert tracker.trial_run(None, "ended", config(), {}) == run
+    assert tracker.run_id(run) == run_id
     assert tracker.client.get_run(run_id).info.status == "RUNNING"

@@ -38,6 +38,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Environment": {
         "ui": Entry("moedsr_platform.cli.ui:ui", "Open the MLflow UI on the tracking store in use."),
+        "sync": Entry("moedsr_platform.cli.sync:sync", "Send what the tracking server has not got yet."),
         "doctor": Entry("moedsr_platform.cli.doctor:doctor", "What works here, and what to do where it does not."),
     },
 }

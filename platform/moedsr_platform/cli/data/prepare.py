@@ -1,4 +1,4 @@
-"""`moedsr data prepare` and `moedsr data check`."""
+"""`moedsr data prepare`: ensembles to a surface store."""
 
 from pathlib import Path
 
@@ -8,12 +8,7 @@ from moedsr.config import PrepareConfig
 from moedsr.config_file import YamlSource
 
 
-@click.group()
-def data() -> None:
-    """Prepare and check surface stores."""
-
-
-@data.command()
+@click.command()
 @click.argument("source")
 @click.option("--out", "store", type=click.Path(path_type=Path, file_okay=False), required=True, help="The store.")
 @click.option("--settings", type=click.Path(path_type=Path, dir_okay=False), help="YAML file of settings.")
@@ -43,20 +38,6 @@ def prepare(
     connect(address)
     made = prepare_store(source, chosen, store, click.echo)
     click.echo(f"store {store}: {len(made.names())} proteins, fingerprint {made.fingerprint}")
-
-
-@data.command()
-@click.argument("store", type=click.Path(path_type=Path, file_okay=False))
-def check(store: Path) -> None:
-    """Verify every tensor and checksum of STORE."""
-    from moedsr.data.store import check_store
-
-    checked = check_store(store)
-    for name in checked.names():
-        protein = checked.protein(name)
-        size = f"{len(protein.times)} frames, {len(protein.sequence)} residues"
-        click.echo(f"{name}: {protein.split or 'no split'}, {size}")
-    click.echo(f"{store}: {len(checked.names())} proteins are sound")
 
 
 def _settings(file: Path | None, frames: int | None, surface_points: int | None) -> PrepareConfig:

@@ -20,6 +20,7 @@ _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # CSV, JSON and TensorBoard files: MLflow holds all of that
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # only validations carry the objective
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the reason stands in the table
     "TUNE_GLOBAL_CHECKPOINT_S": "5",  # a killed driver forgets at most so much
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the new behaviour; its announcement is noise
     "RAY_DEDUP_LOGS": "1",

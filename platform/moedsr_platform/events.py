@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ray import tune
-from ray.tune.integration.ray_train import CHECKPOINT_PATH_KEY
 
 from moedsr_platform.board import ENDED, Board, Row
 from moedsr_platform.progress import Display
 from moedsr_platform.tracking import Tracker
-from moedsr_platform.trial import FAILURE, TrialSpec
-from moedsr_platform.worker import HISTORY, STEP
+from moedsr_platform.trial import FAILURE, TrialSpec, reason_of
+from moedsr_platform.worker import CHECKPOINT, HISTORY, STEP
 
 PREFIXES = ("train/", "val/", "naive/", "smoothed/", "oracle/", "routing/", "perf/", "system/")
 
@@ -60,7 +59,7 @@ class SweepListener:
             for name, value in result.items()
             if name.startswith(PREFIXES) and isinstance(value, int | float)
         }
-        step, checkpoint = int(result.get(STEP, 0)), result.get(CHECKPOINT_PATH_KEY)
+        step, checkpoint = int(result.get(STEP, 0)), result.get(CHECKPOINT)
         history = {int(at): dict(values) for at, values in result.get(HISTORY) or []}
         history[step] = {**metrics, **history.get(step, {})}
         self.tracker.log_history(self.run_of(row), sorted(history.items()))
@@ -81,6 +80,10 @@ class SweepListener:
         self.tracker.finish_trial(self.run_of(row), row.state, row.reason)  # type: ignore[arg-type]
         self.board.save(self.saved)
         self.display.update(row, "end")
+
+    def failure_of(self, trial_id: str, error: BaseException | None) -> str:
+        """Why a trial ended without saying so itself."""
+        return self.spec.trial_folder(trial_id).failure or reason_of(error)
 
 
 class TrialEvents(tune.Callback):
@@ -104,6 +107,4 @@ class TrialEvents(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if self.listener is not None:
-            error = trial.get_pickled_error() or trial.get_error()
-            reason = str(error).strip().splitlines()[-1] if error else "its process was lost"
-            self.listener.ended(trial.trial_id, reason[:300])
+            self.listener.ended(trial.trial_id, self.listener.failure_of(trial.trial_id, trial.get_pickled_error()))

@@ -11,7 +11,7 @@ from typing import Any
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
 from moedsr_platform.sweep_file import SweepFile
-from moedsr_platform.trial import stop_file
+from moedsr_platform.trial_folder import stop_trial
 from moedsr_platform.worker import STEP
 
 
@@ -34,5 +34,5 @@ class Asha(AsyncHyperBandScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Continues always; a trial that ASHA stops is asked to end."""
         if super().on_trial_result(tune_controller, trial, result) == TrialScheduler.STOP:
-            stop_file(str(self._folder), trial.trial_id).touch()
+            stop_trial(self._folder / trial.trial_id)
         return TrialScheduler.CONTINUE

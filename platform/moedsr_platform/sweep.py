@@ -171,8 +171,7 @@ class _Session:
         from moedsr_platform.searcher import SweepSearch
 
         sweep = self.request.sweep
-        # a driver takes no CPU, and Tune refuses a trial that takes nothing at all
-        function = tune.with_resources(trainable(self.spec), {"cpu": 0, "memory": 1})
+        function = trainable(self.spec)
         if self.request.resume and tune.Tuner.can_restore(str(self.folder.tune)):
             # never restart_errored: the searcher knows the old trials only
             return tune.Tuner.restore(str(self.folder.tune), function, resume_unfinished=True)
@@ -183,12 +182,13 @@ class _Session:
                 max_concurrent_trials=self.at_once,
                 search_alg=SweepSearch(sweep),
                 scheduler=Asha(sweep, self.folder.trials) if sweep.scheduler else None,
+                reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 name=self.folder.tune.name,
                 storage_path=str(self.folder.path),
                 callbacks=[TrialEvents()],
-                failure_config=tune.FailureConfig(max_failures=1),  # a lost driver; the job inside goes on
+                failure_config=tune.FailureConfig(max_failures=self.spec.restarts),
                 verbose=0,
             ),
         )

@@ -1,15 +1,17 @@
-"""One trial: a Tune function that runs a Ray Train job with the sampled values."""
+"""One trial: a Tune function that trains with the sampled values, in its own process or in a Ray Train job."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from moedsr.config import Config
-from moedsr.errors import InputError
+from moedsr.errors import InputError, JobError
 from moedsr_platform.search_space import override
 from moedsr_platform.sweep_file import Objective, Resources
-from moedsr_platform.worker import STEP, TrainFunction, training_worker
+from moedsr_platform.trial_folder import TrialFolder
+from moedsr_platform.worker import STEP, TrainFunction, run_training
 
 FAILURE = "failure"
 """Key of the result of a trial that failed: the reason in one line."""
@@ -37,85 +39,140 @@ class TrialSpec:
         """The complete configuration of the trial with these sampled values."""
         return override(Config.model_validate_json(self.base), params)
 
+    @property
+    def restarts(self) -> int:
+        """How often Tune starts a trial again whose process was lost; a Ray Train job restarts its workers itself."""
+        return self.resources.worker_restarts if self.resources.workers == 1 else 1
+
+    def trial_folder(self, trial_id: str) -> TrialFolder:
+        """What the trial keeps on disk."""
+        return TrialFolder(Path(self.folder) / trial_id, metric=self.objective.metric, mode=self.objective.mode)
+
+    def task(self, params: dict[str, Any], trial_id: str) -> dict[str, Any]:
+        """What ``run_training`` takes."""
+        return {
+            "config": self.config(params).model_dump_json(),
+            "store": self.store,
+            "folder": str(self.trial_folder(trial_id).path),
+            "metric": self.objective.metric,
+            "mode": self.objective.mode,
+            "threads": self.resources.cpus_per_worker,
+            "device": "cuda" if self.resources.gpus_per_worker else "cpu",
+            "train": self.train,
+        }
+
 
 def trainable(spec: TrialSpec) -> Callable[[dict[str, Any]], None]:
-    """The Tune function of a sweep.
+    """The Tune function of a sweep, with the resources that Tune is to reserve for it.
 
-    It holds no CPU itself: a driver with one CPU would leave none for its own workers. A trial that fails
-    reports why and ends; only the loss of its process or node is left to Tune, which then starts the function
-    again, and the job inside finds its last checkpoint by the trial's id.
+    With one worker the trial trains in Tune's own process, which the next trial uses again: torch is imported
+    once. With more, the function only drives a Ray Train job; it holds no CPU itself, since a driver with one
+    CPU would leave none for its own workers.
+
+    A trial that fails for its own reasons reports why and ends; the loss of its process or node is left to Tune,
+    which starts the function again, and the trial goes on from the last checkpoint in its folder.
     """
+    from ray import tune
+
+    alone = spec.resources.workers == 1
 
     def trial(params: dict[str, Any]) -> None:
-        from ray import tune
-        from ray.train import TrainingFailedError
-
+        trial_id = tune.get_context().get_trial_id()
         try:
-            _fit(spec, params, tune.get_context().get_trial_id())
-        except (InputError, TrainingFailedError) as error:
-            tune.report({FAILURE: reason_of(error), STEP: 0})
+            (_train_here if alone else _train_in_workers)(spec, params, trial_id)
+        except (InputError, JobError) as error:
+            tune.report({FAILURE: _last_line(str(error)), STEP: 0})
 
-    return trial
+    # Tune refuses a trial that takes nothing at all
+    return tune.with_resources(trial, _per_worker(spec.resources) if alone else {"cpu": 0, "memory": 1})
 
 
-def _fit(spec: TrialSpec, params: dict[str, Any], trial_id: str) -> None:
+def _train_here(spec: TrialSpec, params: dict[str, Any], trial_id: str) -> None:
+    """Train in this process.
+
+    An error that nobody foresaw may have left the process in a bad state (a GPU that refuses all further work,
+    memory that is not given back): it ends the process. Tune starts the trial once more, in a new one, and that
+    only passes the reason on.
+    """
+    from ray import tune
+
+    folder = spec.trial_folder(trial_id)
+    if folder.failure is not None:
+        raise JobError(folder.failure)
+    gc.collect()  # what the trial before left in cycles
+    try:
+        run_training(spec.task(params, trial_id), tune.report)
+    except (InputError, JobError):
+        raise
+    except Exception as error:
+        folder.fail(f"{type(error).__name__}: {_last_line(str(error))}")
+        raise
+
+
+def _train_in_workers(spec: TrialSpec, params: dict[str, Any], trial_id: str) -> None:
+    """Train in a Ray Train job.
+
+    Raises:
+        JobError: it failed, and why.
+    """
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
 
     resources = spec.resources
     on_gpu = resources.gpus_per_worker > 0
-    per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
-    if on_gpu:
-        per_worker["GPU"] = resources.gpus_per_worker
-    TorchTrainer(
+    trainer = TorchTrainer(
         training_worker,
-        train_loop_config={
-            "config": spec.config(params).model_dump_json(),
-            "store": spec.store,
-            "threads": resources.cpus_per_worker,
-            "device": "cuda" if on_gpu else "cpu",
-            "stop_file": str(stop_file(spec.folder, trial_id)),
-            "train": spec.train,
-        },
+        train_loop_config=spec.task(params, trial_id),
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=resources.workers, use_gpu=on_gpu, resources_per_worker=per_worker
+            num_workers=resources.workers, use_gpu=on_gpu, resources_per_worker=_per_worker(resources)
         ),
         run_config=ray.train.RunConfig(
             name=trial_id,
-            storage_path=spec.folder,
+            storage_path=str(Path(spec.folder) / "ray"),
             callbacks=[TuneReportCallback()],
-            checkpoint_config=ray.train.CheckpointConfig(
-                num_to_keep=2,  # the best one, and the last one to go on from
-                checkpoint_score_attribute=spec.objective.metric,
-                checkpoint_score_order=spec.objective.mode,
-            ),
             failure_config=ray.train.FailureConfig(
                 max_failures=resources.worker_restarts,
                 controller_failure_limit=2,  # unlimited by default: it would wait for ever for a lost node
             ),
         ),
-    ).fit()
+    )
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        raise JobError(reason_of(error)) from None
 
 
-def stop_file(folder: str, trial_id: str) -> Path:
-    """A trial whose stop file exists ends at its next report. On shared storage, as checkpoints are."""
-    return Path(folder) / f"{trial_id}.stop"
+def training_worker(task: dict[str, Any]) -> None:
+    """One worker of several of a trial."""
+    import ray.train
+
+    run_training(task, ray.train.report)
 
 
-def reason_of(error: BaseException) -> str:
+def _per_worker(resources: Resources) -> dict[str, float]:
+    gpu = {"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {}
+    return {"CPU": resources.cpus_per_worker, **gpu}
+
+
+def reason_of(error: BaseException | None) -> str:
     """The cause behind Ray's wrappers in one line: which worker, which exception, where."""
+    from ray.exceptions import RayActorError
+
     failures: dict[int, BaseException] = getattr(error, "worker_failures", {})
-    if not failures:
-        return _last_line(str(error))
-    rank, cause = min(failures.items())
-    while True:
+    worker, cause = min(failures.items()) if failures else (None, error)
+    while cause is not None:
         inner = getattr(cause, "_base_exc", None) or getattr(cause, "cause", None) or cause.__cause__
         if not isinstance(inner, BaseException) or inner is cause:
             break
         cause = inner
-    return f"worker {rank}: {type(cause).__name__}: {_last_line(str(cause))}"
+    if cause is None or isinstance(cause, RayActorError):
+        memory = " because its machine ran out of memory" if "memory" in str(cause).split("root causes")[0] else ""
+        return f"its process was lost{memory or ' again and again: killed, out of memory, or its machine went away'}"
+    name = "" if isinstance(cause, InputError | JobError) else f"{type(cause).__name__}: "
+    where = "" if worker is None else f"worker {worker}: "
+    return f"{where}{name}{_last_line(str(cause))}"
 
 
 def _last_line(text: str) -> str:

@@ -1,48 +1,59 @@
-"""What runs on every Ray Train worker: the training loop, with its reports passed on to Ray.
+"""The training loop of one trial, with its reports passed on.
 
-No tracking here: workers know neither MLflow nor Optuna, which keeps their start short.
+No tracking here: the processes that train know neither MLflow nor Optuna, which keeps their start short.
 """
 
-import contextlib
-import json
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from moedsr import distributed
 from moedsr.config import Config
 from moedsr_platform.system_metrics import SystemMetrics
+from moedsr_platform.trial_folder import Spoken, TrialFolder
 
 TrainFunction = Callable[..., None]
 """The signature of ``moedsr.training.train``."""
 
-STEP, HISTORY = "step", "history"
+Send = Callable[[dict[str, Any]], None]
+"""Takes one report; every worker of a trial calls it at the same steps."""
+
+STEP, HISTORY, CHECKPOINT = "step", "history", "checkpoint"
 
 
-def training_worker(task: dict[str, Any]) -> None:
-    """One worker of one trial.
+def run_training(task: dict[str, Any], send: Send) -> None:
+    """Train one trial, or go on with it from its last checkpoint.
 
     Args:
-        task: ``config`` (JSON), ``store`` (path), ``threads`` (of torch), ``device``, ``stop_file`` (path)
-            and ``train`` (None for ours).
+        task: ``config`` (JSON), ``store`` and ``folder`` (of the trial; paths), ``metric`` and ``mode`` (of the best
+            checkpoint), ``threads`` (of torch), ``device``, and ``train`` (None for ours).
+        send: where reports go.
     """
     import torch
 
     torch.set_num_threads(task["threads"])
     train: TrainFunction = task["train"] or _our_train()
-    config = Config.model_validate_json(task["config"])
-    with _last_checkpoint() as resume_from, tempfile.TemporaryDirectory(prefix="moedsr-") as scratch:
-        if resume_from is not None:
-            _repeat_last_report(resume_from)
+    folder = TrialFolder(Path(task["folder"]), metric=task["metric"], mode=task["mode"])
+    if distributed.rank() == 0:
+        folder.take()
+    # the first worker decides where to go on: another node may not see its files yet
+    resume_from = distributed.gather(folder.last)[0]
+    reporter = _Reporter(folder, send)
+    if resume_from is not None and reporter.repeat():
+        return
+    try:
         train(
-            config,
+            Config.model_validate_json(task["config"]),
             Path(task["store"]),
-            report=_Reporter(),
+            report=reporter,
             resume_from=resume_from,
             device=task["device"],
-            scratch=Path(scratch),
-            stop=Path(task["stop_file"]).exists,
+            scratch=folder.scratch,
+            stop=folder.asked_to_stop,
         )
+    finally:
+        folder.release()
 
 
 def _our_train() -> TrainFunction:
@@ -52,38 +63,54 @@ def _our_train() -> TrainFunction:
 
 
 class _Reporter:
-    """Passes a TrainingReport on to Ray Train, which copies the checkpoint before it returns."""
+    """Keeps what a TrainingReport carries in the trial's folder, then sends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: TrialFolder, send: Send) -> None:
+        self._folder, self._send = folder, send
         self._system = SystemMetrics()
 
     def __call__(self, report: Any) -> None:
-        import ray.train
-
-        metrics: dict[str, Any] = {STEP: report.step, **report.metrics, **self._system.read()}
-        metrics[HISTORY] = [[step, values] for step, values in report.history]
-        checkpoint = None
+        if distributed.rank() != 0:
+            self._send({STEP: report.step})
+            return
+        said = Spoken(
+            step=report.step,
+            metrics={**report.metrics, **self._system.read()},
+            history=list(report.history),
+            done=report.done,
+        )
+        self._folder.check_owner()
+        self._folder.write_down(said)
         if report.checkpoint is not None:
-            checkpoint = ray.train.Checkpoint.from_directory(str(report.checkpoint))
-        ray.train.report(metrics, checkpoint=checkpoint)
+            self._folder.keep(report.checkpoint, report.step)
+        self._send(self._message(said))
+
+    def repeat(self) -> bool:
+        """Say again what led to the last checkpoint: a sweep that was killed may not have heard or kept it.
+
+        Returns:
+            whether the training had ended with that checkpoint.
+        """
+        said = joined(list(self._folder.spoken()), self._folder.validated) if distributed.rank() == 0 else []
+        count, done = distributed.gather((len(said), bool(said) and said[-1].done))[0]
+        for place in range(count):
+            self._send(self._message(said[place]) if said else {STEP: 0})
+        return bool(done)
+
+    def _message(self, said: Spoken) -> dict[str, Any]:
+        kept = self._folder.checkpoint(said.step)
+        history = [[step, values] for step, values in said.history]
+        return {STEP: said.step, **said.metrics, HISTORY: history, **({CHECKPOINT: str(kept)} if kept else {})}
 
 
-@contextlib.contextmanager
-def _last_checkpoint() -> Iterator[Path | None]:
-    """The checkpoint that this trial left before it was interrupted, as a local folder."""
-    import ray.train
-
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is None:
-        yield None
-        return
-    with checkpoint.as_directory() as folder:
-        yield Path(folder)
-
-
-def _repeat_last_report(checkpoint: Path) -> None:
-    """Says again what the checkpoint was worth: a driver that was killed may not have saved it."""
-    import ray.train
-
-    meta = json.loads((checkpoint / "meta.json").read_text(encoding="utf-8"))
-    ray.train.report({STEP: meta["step"], **meta["metrics"], HISTORY: []})
+def joined(reports: list[Spoken], validated: Callable[[dict[str, float]], bool]) -> list[Spoken]:
+    """The same in fewer reports: there may be thousands without a validation, each is joined to the next one."""
+    result, history = [], []
+    for place, report in enumerate(reports, start=1):
+        history += report.history
+        if validated(report.metrics) or place == len(reports):
+            result.append(replace(report, history=history))
+            history = []
+        else:
+            history.append((report.step, report.metrics))
+    return result

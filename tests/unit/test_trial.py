@@ -1,0 +1,36 @@
+"""Why a trial failed, in one line."""
+
+import pytest
+from ray.exceptions import ActorDiedError
+
+from moedsr.errors import JobError
+from moedsr_platform.trial import reason_of
+
+
+class WorkersFailedError(RuntimeError):
+    """As Ray Train puts it."""
+
+    def __init__(self, failures: dict[int, BaseException]) -> None:
+        super().__init__("Training failed due to worker errors")
+        self.worker_failures = failures
+
+
+def chained(outer: BaseException, cause: BaseException) -> BaseException:
+    outer.__cause__ = cause
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("thirteen is\nunlucky"), "ValueError: unlucky"),
+        (chained(RuntimeError("wrapped"), MemoryError("no room")), "MemoryError: no room"),
+        (chained(RuntimeError("wrapped"), JobError("the loss is not a number")), "the loss is not a number"),
+        (WorkersFailedError({1: OSError("disk"), 0: ValueError("bad")}), "worker 0: ValueError: bad"),
+        (None, "its process was lost again and again: killed, out of memory, or its machine went away"),
+        (ActorDiedError(), "its process was lost again and again: killed, out of memory, or its machine went away"),
+        (ValueError(), "ValueError: no reason given"),
+    ],
+)
+def test_the_cause_in_one_line(error: BaseException | None, reason: str) -> None:
+    assert reason_of(error) == reason

@@ -13,6 +13,7 @@ from moedsr_platform.tracking_store import cache_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
 CHECKPOINT = "checkpoint"
@@ -42,6 +43,13 @@ def resolve(reference: str, uri: str | None = None) -> Path:
         raise InputError(f"no model {reference!r}{_suggestion(reference)}: MODEL is {_FORMS}")
     check_checkpoint(folder)
     return folder
+
+
+def run_behind(client: "MlflowClient", reference: str) -> "Run | None":
+    """The run that made a model that ``resolve`` knows; None for a directory. A sweep stands for its best trial."""
+    registered = reference.startswith("models:")
+    run_id = find_version(client, reference).run_id if registered else _run_id(reference)
+    return _trial(client, run_id) if run_id else None
 
 
 def check_checkpoint(folder: Path) -> None:
@@ -111,7 +119,7 @@ def _of_version(client: "MlflowClient", version: "ModelVersion") -> Path:
     return checkpoint
 
 
-def _of_run(client: "MlflowClient", run_id: str) -> Path:
+def _trial(client: "MlflowClient", run_id: str) -> "Run":
     from mlflow.exceptions import MlflowException
 
     try:
@@ -119,8 +127,11 @@ def _of_run(client: "MlflowClient", run_id: str) -> Path:
     except MlflowException as error:
         raise InputError(f"no run {run_id!r} in the tracking store: {error.message}") from error
     best = run.data.tags.get(BEST_TAG)
-    if best:  # a sweep stands for its best trial
-        run = client.get_run(best)
+    return client.get_run(best) if best else run
+
+
+def _of_run(client: "MlflowClient", run_id: str) -> Path:
+    run = _trial(client, run_id)
     location = f"{run.info.artifact_uri}/{CHECKPOINT}"
     local = _local(location)
     if not (local.is_dir() if local else client.list_artifacts(run.info.run_id, CHECKPOINT)):

@@ -1,8 +1,12 @@
 """`moedsr evaluate`: a model beside the baselines."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from moedsr_platform.evaluation_record import EvaluationRecord
 
 SURFACE_SAMPLES = 20_000
 """Points on each surface for Chamfer and normals."""
@@ -32,6 +36,8 @@ def evaluate(
     """Score MODEL on a split: IoU, Chamfer, normal consistency, beside doing nothing and the best static
     surface.
 
+    Scores of a whole split are kept with the run that made the model, for `moedsr report table1`.
+
     naive: the initial structure for every frame. smoothed: the same, blurred by a width fitted on training
     proteins. oracle: the best static surface, which sees the frames themselves.
     """
@@ -40,6 +46,7 @@ def evaluate(
     checkpoint = resolve(model)
     from moedsr.evaluation import Evaluator  # seconds long: only once the model is known to exist
     from moedsr.inference import SurfacePredictor
+    from moedsr_platform.evaluation_record import EvaluationRecord
     from moedsr_platform.evaluation_store import names_of, open_store
     from moedsr_platform.evaluation_table import evaluation_table
     from moedsr_platform.terminal import progress, show
@@ -58,8 +65,26 @@ def evaluate(
         result = evaluator.evaluate(
             predictor.model, codes, progress=lambda name, done, total: advance(f"{name} {done}/{total}")
         )
+    if not proteins:
+        _keep(model, EvaluationRecord(
+            split=split, store_fingerprint=surfaces.fingerprint, grid_stride=stride, evaluation=result
+        ))  # fmt: skip
     if as_json:
         click.echo(result.to_json())
     else:
         what = ", ".join(proteins) or f"{split} split"
         show(evaluation_table(result, f"{model} on the {what} of {surfaces.path}"))
+
+
+def _keep(model: str, record: "EvaluationRecord") -> None:
+    """With the model's run; a checkpoint directory has none."""
+    from moedsr_platform.model_reference import run_behind
+    from moedsr_platform.tracking import connect
+
+    if Path(model).is_dir():
+        return
+    client = connect(create=False)
+    run = run_behind(client, model)
+    if run is not None:
+        record.log(client, run.info.run_id)
+        click.echo(f"kept with run {run.info.run_name}; `moedsr report table1 {run.info.run_id}`", err=True)

@@ -1,5 +1,6 @@
 """`moedsr report`: tables and figures from the tracked runs alone."""
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from moedsr_platform.routing_report import Routing
 
 CSV = click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Also write the table as CSV.")
+PNG = click.option("--png", "png_file", type=click.Path(path_type=Path), help="Also draw it.")
 
 
 @click.group()
@@ -89,6 +91,103 @@ def experts(
     with tempfile.TemporaryDirectory() as folder:
         routing.write_specialisation(Path(folder))
         client.log_artifacts(trial.info.run_id, folder, "routing")
+
+
+@report.command()
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
+@CSV
+@PNG
+def table1(models: tuple[str, ...], split: str, csv_file: Path | None, png_file: Path | None) -> None:
+    """Methods on proteins never seen (Table 1), each protein by itself, then all.
+
+    MODEL is a run id, a registered model, or a sweep, which stands for its best trial; without any, the latest
+    sweep. Runs that differ in their seed alone are one method. What is shown comes from `moedsr evaluate`.
+    """
+    from moedsr_platform.evaluation_record import EvaluationRecord
+    from moedsr_platform.paper_tables import methods_picture, methods_table
+    from moedsr_platform.tracking import connect
+
+    client = connect(create=False)
+    runs = [_model_run(client, model) for model in models] or [_trial(client, None)]
+    records = [(run, EvaluationRecord.load(client, run, split)) for run in runs]
+    table = methods_table(records, split)
+    if png_file is not None:
+        methods_picture(png_file, table)
+    _give(table, csv_file)
+
+
+@report.command()
+@click.argument("run", required=False)
+@CSV
+def table3(run: str | None, csv_file: Path | None) -> None:
+    """The proteins of each expert, and how alike their sequences are (Table 3).
+
+    RUN is a trial's run id, or a sweep, which stands for its best trial. Identity is that of global alignments over
+    the shorter sequence; `moedsr report experts` tests other properties, too.
+    """
+    from moedsr_platform.paper_tables import specialists_table
+    from moedsr_platform.tracking import connect
+
+    client = connect(create=False)
+    _give(specialists_table(_routing(client, _trial(client, run))), csv_file)
+
+
+@report.command()
+@click.argument("sweep", required=False)
+@CSV
+@PNG
+def table4(sweep: str | None, csv_file: Path | None, png_file: Path | None) -> None:
+    """Router backbones beside each other (Table 4), of a sweep such as sweeps/ablations/router_backbone.yaml."""
+    _by("router.backbone", "Router backbones", sweep, csv_file, png_file)
+
+
+@report.command()
+@click.argument("sweep", required=False)
+@CSV
+@PNG
+def figure3(sweep: str | None, csv_file: Path | None, png_file: Path | None) -> None:
+    """Scores by the number of experts (Fig. 3), of a sweep such as sweeps/ablations/expert_count.yaml."""
+    _by("expert.count", "Number of experts", sweep, csv_file, png_file)
+
+
+@report.command()
+@click.argument("key")
+@click.argument("sweep", required=False)
+@CSV
+@PNG
+def by(key: str, sweep: str | None, csv_file: Path | None, png_file: Path | None) -> None:
+    """Scores of a sweep by the value of any KEY that it varied, such as expert.kind."""
+    _by(key, f"Scores by {key}", sweep, csv_file, png_file)
+
+
+def _by(key: str, title: str, sweep: str | None, csv_file: Path | None, png_file: Path | None) -> None:
+    """Table and picture, both also kept with the sweep's run, under report/."""
+    from moedsr_platform.paper_tables import groups_picture, groups_table
+    from moedsr_platform.score_groups import group_scores
+    from moedsr_platform.sweep_results import find_sweep, trials_of
+    from moedsr_platform.tracking import connect
+
+    client = connect(create=False)
+    chosen = find_sweep(client, sweep)
+    groups = group_scores(trials_of(client, chosen), key)
+    table = groups_table(f"{title}, sweep {chosen.info.run_name}", key, groups)
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / f"{key}.png"
+        groups_picture(picture, table.title, groups)
+        (Path(folder) / f"{key}.csv").write_text(table.csv(), encoding="utf-8")
+        client.log_artifacts(chosen.info.run_id, folder, "report")
+        if png_file is not None:
+            png_file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(picture, png_file)
+    _give(table, csv_file)
+
+
+def _model_run(client: "MlflowClient", model: str) -> "Run":
+    """A trial's run from anything that names a model or a sweep."""
+    from moedsr_platform.model_reference import run_behind
+
+    return (run_behind(client, model) if model.startswith("models:") else None) or _trial(client, model)
 
 
 def _give(table: Table, csv_file: Path | None) -> None:

@@ -21,7 +21,7 @@ PY := $(VENV)/bin/python
 LOG := $(VENV)/setup.log
 WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/moedsr/wheels
 # commas would part the arguments of a call
-PROJECT := .[test,lint,jobs]
+PROJECT := .[test,lint,jobs,md]
 pinned = $(shell sed -n 's/^$(1)==/$(1)==/p' constraints.txt)
 pip = $(PY) -u -m pip --disable-pip-version-check --no-input
 

@@ -4,12 +4,13 @@ import click
 
 from moedsr_platform.cli.data.check import check
 from moedsr_platform.cli.data.prepare import prepare
+from moedsr_platform.cli.data.simulate import simulate
 
 
 @click.group()
 def data() -> None:
-    """Prepare and check surface stores."""
+    """Ensembles and surface stores: simulate, prepare, check."""
 
 
-for command in (prepare, check):
+for command in (simulate, prepare, check):
     data.add_command(command)

@@ -1,7 +1,8 @@
 """The trained field of one protein, and surfaces from a PDB file."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +20,7 @@ from moedsr.data.trajectory import load_structure
 from moedsr.geometry.level_set import extract_level_set
 from moedsr.geometry.mesh import Mesh
 from moedsr.latent_fit import fit_code
+from moedsr.models.gate import Gates
 from moedsr.models.moedsr import MoEDSR
 
 
@@ -44,6 +46,12 @@ class ProteinField:
         value, _ = self.model.field(x[None, None], torch.tensor([[time]], device=device), self.context, gradient=False)
         result: NDArray[np.float32] = value[0, 0].cpu().numpy()
         return result
+
+    def with_gates(self, gates: Gates) -> "ProteinField":
+        """The same field mixed by other gates, such as one expert alone."""
+        other = copy(self)
+        other.context = replace(self.context, gates=gates)
+        return other
 
     def at(self, time: float) -> Callable[[NDArray[np.floating]], NDArray[np.float32]]:
         """The field of one instant."""

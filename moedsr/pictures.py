@@ -1,12 +1,13 @@
 """Pictures of surfaces: predictions beside the truth, coloured by what is to be seen on them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from scipy.ndimage import grey_closing
 from scipy.spatial import cKDTree
 
@@ -24,6 +25,9 @@ ERROR_SCALE = ScalarMappable(
     LinearSegmentedColormap.from_list("error", [GREY, (0.98, 0.83, 0.35), (0.78, 0.12, 0.16)]),
 )
 """Distance to the true surface in Å: grey where it fits, yellow, red where it is far off."""
+
+Paint = Callable[[np.ndarray], np.ndarray]
+"""From points (P, 3) to red, green and blue (P, 3), 0 to 1."""
 
 
 def write_overview(
@@ -52,8 +56,8 @@ def write_overview(
     figure = Figure(figsize=(2.3 * columns + 1.2, 4.6 * half[1] / half[0] + 1.1), layout="constrained")
     axes = figure.subplots(2, columns, squeeze=False)
     for column, (time, truth, prediction) in enumerate(zip(times, truths, predictions, strict=True)):
-        axes[0, column].imshow(_render(truth, None, centre, half))
-        axes[1, column].imshow(_render(prediction, _distance_to(truth), centre, half))
+        axes[0, column].imshow(_render(truth, _grey, centre, half))
+        axes[1, column].imshow(_render(prediction, _error_from(truth), centre, half))
         axes[0, column].set_title(f"t = {time:+.2f}", fontsize=10)
         if prediction.is_empty:
             axes[1, column].text(
@@ -75,6 +79,39 @@ def write_overview(
     save_figure(figure, path)
 
 
+def write_coloured(
+    path: Path,
+    *,
+    times: Sequence[float],
+    meshes: Sequence[Mesh],
+    colours: Sequence[np.ndarray],
+    legend: Sequence[tuple[str, str]],
+    title: str,
+) -> None:
+    """One surface a frame, in colours of its own.
+
+    Args:
+        path: the PNG to write.
+        times: normalised instants of the frames.
+        meshes: surfaces, Å.
+        colours: of each one's vertices (V, 3), 0 to 1.
+        legend: what the colours mean: names and colours as matplotlib knows them.
+        title: above.
+    """
+    centre, half = _window(meshes)
+    figure = Figure(figsize=(2.3 * len(meshes), 2.3 * half[1] / half[0] + 1.0), layout="constrained")
+    axes = figure.subplots(1, len(meshes), squeeze=False)[0]
+    for axis, time, mesh, own in zip(axes, times, meshes, colours, strict=True):
+        axis.imshow(_render(mesh, _of_vertices(mesh, own), centre, half))
+        axis.set_title(f"t = {time:+.2f}", fontsize=10)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    patches = [Patch(color=colour, label=name) for name, colour in legend]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=9, frameon=False)
+    figure.suptitle(title, fontsize=11)
+    save_figure(figure, path)
+
+
 def _window(meshes: Sequence[Mesh]) -> tuple[np.ndarray, np.ndarray]:
     """Centre (3,), and half width and height (2,) of a rectangle on the page that holds every mesh, Å."""
     vertices = np.concatenate([mesh.vertices for mesh in meshes])
@@ -84,12 +121,27 @@ def _window(meshes: Sequence[Mesh]) -> tuple[np.ndarray, np.ndarray]:
     return centre, np.abs((vertices - centre) @ VIEW[:2].T).max(0) * 1.05
 
 
-def _distance_to(truth: Mesh) -> cKDTree | None:
-    """Nearest points on the surface; a dense sample, because triangles may be large."""
-    return None if truth.is_empty else cKDTree(truth.sample(SPLATS // 4, np.random.default_rng(1))[0])
+def _grey(points: np.ndarray) -> np.ndarray:
+    """(P, 3)."""
+    return np.broadcast_to(np.array(GREY), points.shape)
 
 
-def _render(mesh: Mesh, truth: cKDTree | None, centre: np.ndarray, half: np.ndarray) -> np.ndarray:
+def _error_from(truth: Mesh) -> Paint:
+    """The distance to the true surface on the colour scale."""
+    if truth.is_empty:
+        return _grey
+    # a dense sample, because triangles may be large
+    nearest = cKDTree(truth.sample(SPLATS // 4, np.random.default_rng(1))[0])
+    return lambda points: ERROR_SCALE.to_rgba(np.asarray(nearest.query(points)[0]))[:, :3]
+
+
+def _of_vertices(mesh: Mesh, colours: np.ndarray) -> Paint:
+    """The colour (V, 3) of the nearest vertex."""
+    nearest = cKDTree(mesh.vertices)
+    return lambda points: colours[nearest.query(points)[1]]
+
+
+def _render(mesh: Mesh, paint: Paint, centre: np.ndarray, half: np.ndarray) -> np.ndarray:
     """RGB (height, WIDTH, 3): points scattered over the surface, the nearest one wins each pixel."""
     height = int(np.ceil(WIDTH * half[1] / half[0]))
     canvas = np.ones((height * WIDTH, 3))
@@ -107,12 +159,5 @@ def _render(mesh: Mesh, truth: cKDTree | None, centre: np.ndarray, half: np.ndar
     drawn = front >= 0
     chosen = order[front[drawn]]
     shade = 0.35 + 0.65 * np.clip(normals[chosen] @ VIEW.T @ LIGHT, 0, 1)
-    canvas[drawn] = shade[:, None] * _colours(points[chosen], truth)
+    canvas[drawn] = shade[:, None] * paint(points[chosen])
     return canvas.reshape(height, WIDTH, 3)
-
-
-def _colours(points: np.ndarray, truth: cKDTree | None) -> np.ndarray:
-    """(P, 3) plain grey, or the distance to the true surface on the colour scale."""
-    if truth is None:
-        return np.broadcast_to(np.array(GREY), points.shape)
-    return ERROR_SCALE.to_rgba(np.asarray(truth.query(points)[0]))[:, :3]

@@ -13,6 +13,7 @@ Points = NDArray[np.float64]
 Normals = NDArray[np.float64]
 
 _PLY_VERTEX = np.dtype([(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")])
+_PLY_COLOURS = [(name, "|u1") for name in ("red", "green", "blue")]
 _PLY_FACE = np.dtype([("count", "u1"), ("corners", "<i4", (3,))])
 
 
@@ -62,19 +63,27 @@ class Mesh:
         points = (weights * self.vertices[corners]).sum(axis=1)
         return points, _unit((weights * self.normals[corners]).sum(axis=1))
 
-    def write_ply(self, path: Path) -> None:
-        """Binary little-endian PLY with normals, float32; written to a temporary name and renamed."""
-        vertices = np.empty(len(self.vertices), dtype=_PLY_VERTEX)
+    def write_ply(self, path: Path, colours: NDArray[np.uint8] | None = None) -> None:
+        """Binary little-endian PLY with normals, float32; written to a temporary name and renamed.
+
+        Args:
+            path: the file.
+            colours: (V, 3) red, green and blue of each vertex.
+        """
+        kind = _PLY_VERTEX if colours is None else np.dtype(_PLY_VERTEX.descr + _PLY_COLOURS)
+        vertices = np.empty(len(self.vertices), dtype=kind)
         for axis, name in enumerate(("x", "y", "z")):
             vertices[name] = self.vertices[:, axis]
             vertices[f"n{name}"] = self.normals[:, axis]
+        for channel, (name, _) in enumerate(_PLY_COLOURS if colours is not None else ()):
+            vertices[name] = np.asarray(colours)[:, channel]
         faces = np.empty(len(self.faces), dtype=_PLY_FACE)
         faces["count"] = 3
         faces["corners"] = self.faces
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(self._ply_header() + vertices.tobytes() + faces.tobytes())
+                stream.write(self._ply_header(kind) + vertices.tobytes() + faces.tobytes())
             # mkstemp makes files private; a mesh is an ordinary output
             Path(temporary).chmod(0o644)
             Path(temporary).replace(path)
@@ -82,9 +91,9 @@ class Mesh:
             Path(temporary).unlink(missing_ok=True)
             raise
 
-    def _ply_header(self) -> bytes:
+    def _ply_header(self, kind: np.dtype) -> bytes:
         lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(self.vertices)}"]
-        lines += [f"property float {name}" for name in _PLY_VERTEX.names or ()]
+        lines += [f"property {'uchar' if kind[name].itemsize == 1 else 'float'} {name}" for name in kind.names or ()]
         lines += [
             f"element face {len(self.faces)}",
             "property list uchar int vertex_indices",

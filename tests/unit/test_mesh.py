@@ -85,3 +85,12 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
     with pytest.raises(IndexError):
         broken.write_ply(tmp_path / "surface.ply")
     assert not list(tmp_path.iterdir())
+
+
+def test_ply_with_colours(tmp_path):
+    mesh = Mesh(np.eye(3), np.array([[0, 1, 2]]), np.eye(3))
+    colours = np.array([[255, 0, 0], [0, 128, 0], [0, 0, 7]], dtype=np.uint8)
+    mesh.write_ply(tmp_path / "c.ply", colours)
+    loaded = trimesh.load(tmp_path / "c.ply", process=False)
+    np.testing.assert_array_equal(loaded.visual.vertex_colors[:, :3], colours)
+    np.testing.assert_allclose(loaded.vertices, mesh.vertices)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from moedsr.geometry.mesh import Mesh
-from moedsr.pictures import VIEW, write_overview
+from moedsr.pictures import VIEW, write_coloured, write_overview
 
 
 def tetrahedron(size: float) -> Mesh:
@@ -57,6 +57,19 @@ def test_overview_of_empty_surfaces(tmp_path: Path) -> None:
 def test_overview_refuses_unequal_lists(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2 times, 1 truths, 1 predictions"):
         write_overview(tmp_path / "x.png", times=[0, 1], truths=[Mesh.empty()], predictions=[Mesh.empty()], title="")
+
+
+def test_surfaces_in_their_own_colours(tmp_path: Path) -> None:
+    mesh = tetrahedron(10)
+    red, blue = (np.tile(colour, (4, 1)) for colour in ([1.0, 0, 0], [0, 0, 1.0]))
+    path = tmp_path / "coloured.png"
+    legend = [("one", "red"), ("two", "blue")]
+    write_coloured(path, times=[-1, 1], meshes=[mesh, mesh], colours=[red, blue], legend=legend, title="two")
+    image = pixels(path)
+    half = image.shape[1] // 2
+    upper = image[: image.shape[0] * 3 // 4]
+    assert (upper[:, :half, 0] > 2 * upper[:, :half, 2] + 50).sum() > 1000
+    assert (upper[:, half:, 2] > 2 * upper[:, half:, 0] + 50).sum() > 1000
 
 
 def test_pyplot_is_not_imported() -> None:

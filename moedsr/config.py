@@ -37,7 +37,11 @@ class PrepareConfig(Section):
         "concat", description="concat: replicas one after another (the paper); replica: each spans [-1, 1]"
     )
     surface_points: Positive = Field(5000, description="points sampled uniformly by area on each frame's surface")
-    grid_spacing: PositiveFloat = Field(0.5, description="Å, grid of the solvent-excluded surface")
+    grid_spacing: PositiveFloat = Field(
+        1.0,
+        description="Å, grid of surfaces; stored points and inside tests are refined to the surface "
+        "itself, so that it decides little but the time",
+    )
     probe_radius: PositiveFloat = Field(1.4, description="Å, solvent probe")
     hydrogens: bool = Field(True, description="whether hydrogens take part in the surface")
     keep_cavities: bool = Field(False, description="whether surfaces of internal cavities are kept")

@@ -18,7 +18,7 @@ from moedsr.errors import InputError
 from moedsr.geometry.level_set import values_on_metric_grid
 from moedsr.geometry.mesh import Mesh
 from moedsr.geometry.radii import bondi_radii
-from moedsr.geometry.surface import SolventExcludedSurface, solvent_excluded_surface
+from moedsr.geometry.surface import FINE_SPACING, SolventExcludedSurface, solvent_excluded_surface
 from moedsr.inference import ProteinField, protein_field
 from moedsr.metrics import compare_meshes, iou
 from moedsr.models.moedsr import MoEDSR
@@ -142,7 +142,7 @@ class Evaluator:
             protein.frame_atoms(frame),
             bondi_radii(protein.elements),
             probe_radius=settings.probe_radius,
-            spacing=settings.grid_spacing,
+            spacing=min(settings.grid_spacing, FINE_SPACING),
             keep_cavities=settings.keep_cavities,
         )
 

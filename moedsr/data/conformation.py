@@ -67,7 +67,7 @@ class InitialConformation:
                 f"{structure.path}: no surface with grid_spacing {settings.grid_spacing} Å; use a finer one"
             )
         scale = SCALE_MARGIN * float(np.linalg.norm(mesh.vertices, axis=1).max())
-        frame = sample_surface(mesh, settings.surface_points, name, 0)
+        frame = sample_surface(surface, mesh, settings.surface_points, name, 0)
         return cls(name, used, centre, scale, atoms, surface, mesh, frame)
 
     @property
@@ -89,10 +89,11 @@ def conformation_surface(
     )
 
 
-def sample_surface(mesh: Mesh, count: int, name: str, frame: int) -> SurfaceFrame:
-    """Points uniform by area; the same for the same mesh, protein name and frame number."""
+def sample_surface(surface: SolventExcludedSurface, mesh: Mesh, count: int, name: str, frame: int) -> SurfaceFrame:
+    """Points of the surface, uniform by its mesh's area; the same for the same mesh, protein name and frame number."""
     seed = hashlib.sha256(f"{name}:{frame}".encode()).digest()[:8]
-    points, normals = mesh.sample(count, np.random.default_rng(int.from_bytes(seed, "little")))
+    # triangles cut corners, the surface itself does not
+    points, normals = surface.project(*mesh.sample(count, np.random.default_rng(int.from_bytes(seed, "little"))))
     return SurfaceFrame(
         points.astype(np.float32), normals.astype(np.float32), local_spread(mesh, points).astype(np.float32)
     )

@@ -13,7 +13,7 @@ from moedsr.data.conformation import InitialConformation
 from moedsr.data.protein_file import StoredProtein
 from moedsr.geometry.canonical_frame import canonical_frame
 from moedsr.geometry.radii import bondi_radii
-from moedsr.geometry.surface import SolventExcludedSurface, solvent_excluded_surface
+from moedsr.geometry.surface import FINE_SPACING, SolventExcludedSurface, solvent_excluded_surface
 
 _BORDER = 10  # nodes; the effect of a border on the coefficients falls by a factor of 3.7 with each
 _FAR_SPACING = 1.5  # Å; less than the probe's radius, so that no groove is missed
@@ -42,7 +42,7 @@ class SplineGrid:
 class InitialDistance:
     """One protein's signed distance; made from P0 alone."""
 
-    near: SplineGrid  # as fine as the preparation's, right within the probe's radius of the surface
+    near: SplineGrid  # fine, right within the probe's radius of the surface
     far: SplineGrid  # coarse, over all that is ever asked
     frame: NDArray[np.float32]  # (3, 3) axes of the grids, as rows
 
@@ -55,11 +55,11 @@ class InitialDistance:
             protein.atom_positions @ frame.T,
             bondi_radii(elements),
             probe_radius=settings.probe_radius,
-            spacing=settings.grid_spacing,
+            spacing=min(settings.grid_spacing, FINE_SPACING),
             keep_cavities=settings.keep_cavities,
         )
         return cls(
-            near=SplineGrid.through(surface.values, surface.grid.origin, float(surface.grid.spacing)),
+            near=SplineGrid.through(surface.distances, surface.grid.origin, float(surface.grid.spacing)),
             far=_far_grid(surface, protein.scale * _FAR_REACH),
             frame=frame.astype(np.float32),
         )

@@ -125,7 +125,7 @@ def _build(
     for number, frame in enumerate(read_frames(structure, ensemble.trajectories, plan), start=1):
         atoms = round_positions(frame.positions - initial.centre, f"{ensemble.name}: frame {number}")
         surface = conformation_surface(atoms, structure, settings)
-        samples = sample_surface(surface.mesh(), settings.surface_points, ensemble.name, number)
+        samples = sample_surface(surface, surface.mesh(), settings.surface_points, ensemble.name, number)
         rows.append(_encode(initial, settings, atoms, surface, samples))
         if progress is not None:
             progress(number, len(plan))

@@ -9,6 +9,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from moedsr.geometry.compiled import compiled
+
 Points = NDArray[np.float64]
 Normals = NDArray[np.float64]
 
@@ -108,15 +110,24 @@ class Mesh:
 
 def vertex_normals(vertices: Points, faces: NDArray[np.int64]) -> Normals:
     """Unit normals (V, 3): the mean of the adjacent faces' normals, weighted by area."""
-    per_face = _face_normals(vertices, faces)
-    summed = np.stack(
-        [
-            sum(np.bincount(faces[:, corner], per_face[:, axis], len(vertices)) for corner in range(3))
-            for axis in range(3)
-        ],
-        axis=1,
-    )
-    return _unit(summed)
+    return _unit(_summed_face_normals(np.asarray(vertices, dtype=np.float64), np.asarray(faces)))
+
+
+@compiled
+def _summed_face_normals(vertices: Points, faces: NDArray[np.int64]) -> Normals:
+    """Sums (V, 3) of the normals of each vertex's faces, twice the area long."""
+    summed = np.zeros_like(vertices)
+    for face in range(len(faces)):
+        first, second, third = vertices[faces[face, 0]], vertices[faces[face, 1]], vertices[faces[face, 2]]
+        a, b, c = second[0] - first[0], second[1] - first[1], second[2] - first[2]
+        d, e, f = third[0] - first[0], third[1] - first[1], third[2] - first[2]
+        x, y, z = b * f - c * e, c * d - a * f, a * e - b * d
+        for corner in range(3):
+            vertex = faces[face, corner]
+            summed[vertex, 0] += x
+            summed[vertex, 1] += y
+            summed[vertex, 2] += z
+    return summed
 
 
 def _face_normals(vertices: Points, faces: NDArray[np.int64]) -> Normals:

@@ -2,23 +2,30 @@
 
 Its inside is the union of atom spheres grown by the probe radius, shrunk again by the probe radius: with D
 the distance to the accessible surface from inside, f = probe - D is a signed distance near the surface,
-negative inside. A grid distance transform finds where f is small; there D is exact (accessible_surface).
+negative inside. Near the surface D is exact (accessible_surface), on the grid and for any point.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from moedsr.errors import InputError
-from moedsr.geometry.accessible_surface import AccessibleField, AccessibleSurface, Grid, accessible_field
+from moedsr.geometry.accessible_surface import AccessibleSurface, Grid, accessible_field
 from moedsr.geometry.level_set import zero_surface
 from moedsr.geometry.mesh import Mesh
 
 Points = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+FINE_SPACING = 0.5
+"""Å of a grid whose mesh itself is the truth: its triangles are 0.02 Å off the surface."""
 
 _LARGEST_GRID = 1_000_000_000  # nodes
+_REACH = 1.25  # grid spacings inside the surface up to which values are exact: no edge of a node beyond crosses it
+_EXACT_WITHIN = 0.3  # grid spacings: interpolation is not farther off, so that beyond no sign can be wrong
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class SolventExcludedSurface:
     """The surface as a signed distance on a grid. All lengths in Å."""
 
     grid: Grid
-    values: NDArray[np.float32]  # (nx, ny, nz) signed distance, positive outside; exact beside the surface
+    values: NDArray[np.float32]  # (nx, ny, nz) signed distance, exact near the surface, alike far inside
     probe_radius: float
     accessible: AccessibleSurface
 
@@ -35,45 +42,97 @@ class SolventExcludedSurface:
         mesh = zero_surface(self.values, origin=self.grid.origin, spacing=self.grid.spacing)
         if mesh.is_empty:
             return mesh
-        outward = self.accessible.feet(mesh.vertices) - mesh.vertices
-        depth = np.linalg.norm(outward, axis=1, keepdims=True)
-        # within a hair of the accessible surface a direction cannot be told; the faces' own is kept there
-        normals = np.where(depth > 0.1 * self.probe_radius, outward / np.maximum(depth, 1e-9), mesh.normals)
-        # the mesh cuts corners between the nodes; moves are small, so that no triangle turns over
-        reach = 0.25 * self.grid.spacing
-        vertices = mesh.vertices + normals * np.clip(depth - self.probe_radius, -reach, reach)
+        vertices, normals = self.project(mesh.vertices, mesh.normals)
         return Mesh(vertices, mesh.faces, normals)
+
+    def project(self, points: Points, normals: Points) -> tuple[Points, Points]:
+        """Points (P, 3) beside the surface moved onto it, by a quarter of a spacing at most, and its normals there.
+
+        Args:
+            points: as off a mesh, which cuts corners between the nodes; moves are so small that no triangle turns.
+            normals: (P, 3) kept within a hair of the accessible surface, where a direction cannot be told.
+        """
+        outward = self.accessible.feet(points) - points
+        depth = np.linalg.norm(outward, axis=1, keepdims=True)
+        known = depth > 0.1 * self.probe_radius  # false for NaN: farther inside than the surface ever is
+        normals = np.where(known, outward / np.maximum(depth, 1e-9), normals)
+        reach = 0.25 * self.grid.spacing
+        move = np.where(np.isfinite(depth), np.clip(depth - self.probe_radius, -reach, reach), 0.0)
+        return points + normals * move, normals
+
+    @cached_property
+    def distances(self) -> NDArray[np.float32]:
+        """The values with depths far inside too, where those of the surface are all alike."""
+        deep = self.values <= self.values.min()
+        steps, nearest = ndimage.distance_transform_edt(deep, return_indices=True)
+        return self.values[tuple(nearest)] - np.float32(self.grid.spacing) * steps.astype(np.float32)
 
     def signed_distance(self, points: ArrayLike) -> NDArray[np.float64]:
         """Signed distance (P,) at points (P, 3): trilinear on the grid, growing with the distance from it.
 
-        Farther outside than the probe radius plus two spacings, but within the grid, it stays at that value.
+        Exact beside the surface. Farther outside than the probe radius plus two spacings, but within the grid, it
+        stays at that value.
         """
-        local = (np.asarray(points, dtype=np.float64) - self.grid.origin) / self.grid.spacing
+        points = np.asarray(points, dtype=np.float64)
+        local = (points - self.grid.origin) / self.grid.spacing
         inside = np.clip(local, 0.0, np.array(self.grid.shape) - 1.0)
-        values = ndimage.map_coordinates(self.values, inside.T, order=1, output=np.float64)
+        values = ndimage.map_coordinates(self.distances, inside.T, order=1, output=np.float64)
+        near = self._beside_the_surface(values, inside.T)
+        values[near] = self._exact(points[near], values[near])
         return values + self.grid.spacing * np.linalg.norm(local - inside, axis=1)
 
     def on_metric_grid(self, centre: ArrayLike, scale: float, nodes: int) -> NDArray[np.float32]:
         """Signed distance (n, n, n) on the metric grid ``centre + scale * linspace(-1, 1, nodes)``³.
 
-        In Å, capped as above.
+        In Å, capped as above; exact beside the surface.
         """
-        offset = np.asarray(centre, dtype=np.float64) - self.grid.origin
-        values = self.values
+        return self._on_metric_grid(self.distances, np.asarray(centre, dtype=np.float64), scale, nodes)
+
+    def occupancy(self, centre: ArrayLike, scale: float, nodes: int) -> NDArray[np.bool_]:
+        """Inside test (nodes, nodes, nodes) on the same grid."""
+        return self._on_metric_grid(self.values, np.asarray(centre, dtype=np.float64), scale, nodes) < 0
+
+    def _on_metric_grid(
+        self, values: NDArray[np.float32], centre: Points, scale: float, nodes: int
+    ) -> NDArray[np.float32]:
+        axes = [middle + scale * np.linspace(-1.0, 1.0, nodes) for middle in centre]
+        places = []
         # that grid is aligned with ours, so trilinear interpolation goes axis by axis
         for axis, count in enumerate(self.grid.shape):
-            local = (np.linspace(-1.0, 1.0, nodes) * scale + offset[axis]) / self.grid.spacing
-            local = local.clip(0.0, count - 1.0)
+            local = ((axes[axis] - self.grid.origin[axis]) / self.grid.spacing).clip(0.0, count - 1.0)
             lower = np.minimum(local.astype(int), count - 2)
             weight = (local - lower).astype(np.float32).reshape([-1 if axis == other else 1 for other in range(3)])
             below = values.take(lower, axis=axis)
             values = below + weight * (values.take(lower + 1, axis=axis) - below)
+            places.append(local)
+        flat = values.reshape(-1)
+        close = np.flatnonzero(np.abs(flat) < self._exact_within)
+        index = np.unravel_index(close, values.shape)
+        near = self._beside_the_surface(
+            flat[close], np.stack([place[i] for place, i in zip(places, index, strict=True)])
+        )
+        points = np.stack([axis[i[near]] for axis, i in zip(axes, index, strict=True)], axis=1)
+        flat[close[near]] = self._exact(points, flat[close[near]])
         return values
 
-    def occupancy(self, centre: ArrayLike, scale: float, nodes: int) -> NDArray[np.bool_]:
-        """Inside test (nodes, nodes, nodes) on the same grid."""
-        return self.on_metric_grid(centre, scale, nodes) < 0
+    @property
+    def _exact_within(self) -> float:
+        return min(_EXACT_WITHIN * self.grid.spacing, 0.5 * self.probe_radius)
+
+    def _beside_the_surface(self, values: NDArray[np.floating], places: Points) -> Index:
+        """Which of interpolated values (P,) at places (3, P) in spacings are next to the surface."""
+        near = np.flatnonzero(np.abs(values) < self._exact_within)
+        low = np.minimum(places[:, near].astype(int), np.array(self.grid.shape)[:, None] - 2)
+        # a cell without a node outside may touch a cavity that was dropped, but not the surface
+        outside = np.zeros(len(near), dtype=bool)
+        for corner in np.ndindex(2, 2, 2):
+            outside |= self.values[tuple(low + np.array(corner)[:, None])] > 0
+        return near[outside]
+
+    def _exact(self, points: Points, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """The signed distance of points (P, 3) beside the surface; values (P,) where the grid alone knows."""
+        exact = self.probe_radius - np.linalg.norm(self.accessible.feet(points) - points, axis=1)
+        return np.where(np.isfinite(exact), exact, values)
 
 
 def solvent_excluded_surface(
@@ -81,7 +140,7 @@ def solvent_excluded_surface(
     radii: ArrayLike,
     *,
     probe_radius: float = 1.4,
-    spacing: float = 0.5,
+    spacing: float = FINE_SPACING,
     keep_cavities: bool = False,
 ) -> SolventExcludedSurface:
     """The solvent-excluded surface of atoms (N, 3) with van der Waals radii (N,), all in Å.
@@ -101,31 +160,11 @@ def solvent_excluded_surface(
     grown = np.asarray(radii, dtype=np.float64) + probe_radius
     _check(centres, grown, probe_radius, spacing)
     field = accessible_field(centres, grown, spacing)
-    accessible = AccessibleSurface(centres, grown, field)
-    values = _signed_distance(field, accessible, probe_radius)
+    accessible = AccessibleSurface(centres, grown, field, reach=probe_radius + _REACH * spacing)
+    values = np.float32(probe_radius) + np.where(field.values < 0, -accessible.depths(field), field.values)
     if not keep_cavities:
         _fill_cavities(values)
     return SolventExcludedSurface(field.grid, values, probe_radius, accessible)
-
-
-def _signed_distance(field: AccessibleField, accessible: AccessibleSurface, probe_radius: float) -> NDArray[np.float32]:
-    spacing = field.grid.spacing
-    inside = field.values < 0
-    nearest = ndimage.distance_transform_edt(inside, return_distances=False, return_indices=True)
-    nodes = np.flatnonzero(inside)
-    steps = [
-        nearest[axis].reshape(-1)[nodes] - along for axis, along in enumerate(np.unravel_index(nodes, inside.shape))
-    ]
-    depth = spacing * np.sqrt(sum(step**2 for step in steps))
-    values = probe_radius + field.values
-    flat = values.reshape(-1)
-    # from node to node the depth is too large by half a spacing on average
-    flat[nodes] = probe_radius + 0.5 * spacing - depth
-    # no grid edge crosses the surface next to a node outside of this band
-    band = nodes[(depth > probe_radius - spacing) & (depth < probe_radius + 2.0 * spacing)]
-    points = field.grid.positions(band)
-    flat[band] = probe_radius - np.linalg.norm(accessible.feet(points) - points, axis=1)
-    return values
 
 
 def _fill_cavities(values: NDArray[np.float32]) -> None:

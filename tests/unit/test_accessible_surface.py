@@ -40,7 +40,7 @@ def test_the_border_of_the_grid_is_outside(spheres):
 
 def test_feet_are_on_the_surface_and_nearest(spheres):
     centres, radii = spheres
-    surface = AccessibleSurface(centres, radii, accessible_field(centres, radii, SPACING))
+    surface = AccessibleSurface(centres, radii, accessible_field(centres, radii, SPACING), reach=3.0)
     rng = np.random.default_rng(1)
     points = rng.normal(0, 4.0, (6_000, 3))
     depth = -signed(points, centres, radii)
@@ -61,7 +61,7 @@ def test_feet_are_on_the_surface_and_nearest(spheres):
 
 def test_the_foot_in_a_crease_is_on_the_circle():
     centres, radii = np.array([[-2.0, 0, 0], [2.0, 0, 0]]), np.array([3.1, 3.1])
-    surface = AccessibleSurface(centres, radii, accessible_field(centres, radii, SPACING))
+    surface = AccessibleSurface(centres, radii, accessible_field(centres, radii, SPACING), reach=3.0)
     ring = np.sqrt(3.1**2 - 2.0**2)
     foot = surface.feet(np.array([[0.1, 1.0, 0.0]]))
     np.testing.assert_allclose(foot, [[0.0, ring, 0.0]], atol=1e-9)
@@ -71,7 +71,7 @@ def test_three_spheres_meet_in_corners():
     angle = 2 * np.pi * np.arange(3) / 3
     centres = 2.0 * np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
     radii = np.full(3, 3.0)
-    surface = AccessibleSurface(centres, radii, accessible_field(centres, radii, SPACING))
+    surface = AccessibleSurface(centres, radii, accessible_field(centres, radii, SPACING), reach=3.0)
     feet = surface.feet(np.array([[0.01, 0.0, 1.0], [0.0, 0.01, -1.0]]))
     height = np.sqrt(3.0**2 - 2.0**2)
     np.testing.assert_allclose(feet, [[0, 0, height], [0, 0, -height]], atol=1e-9)

@@ -47,14 +47,15 @@ def test_samples_lie_on_the_surface_and_normals_point_out(initial: InitialConfor
     points = initial.frame.points.astype(np.float64)
     distance = initial.surface.signed_distance(points)
     assert np.abs(distance).max() < 0.25
+    assert np.abs(distance).mean() < 0.005
     assert (initial.surface.signed_distance(points + 0.8 * initial.frame.normals) > distance).mean() > 0.99
 
 
 def test_samples_follow_name_and_frame_alone(initial: InitialConformation) -> None:
-    again = sample_surface(initial.mesh, 400, "1l2y_A", 0)
+    again = sample_surface(initial.surface, initial.mesh, 400, "1l2y_A", 0)
     assert np.array_equal(again.points, initial.frame.points)
     for name, frame in (("1l2y_A", 1), ("1l2y_B", 0)):
-        assert not np.array_equal(sample_surface(initial.mesh, 400, name, frame).points, again.points)
+        assert not np.array_equal(sample_surface(initial.surface, initial.mesh, 400, name, frame).points, again.points)
 
 
 def test_hydrogens_are_optional(structure: Structure) -> None:
@@ -74,7 +75,7 @@ def test_spread_is_the_radius_of_fifty_neighbours_whatever_the_grid() -> None:
 
 
 def test_spread_does_not_depend_on_the_samples(initial: InitialConformation) -> None:
-    few, many = (sample_surface(initial.mesh, count, "1l2y_A", 0).sigma for count in (100, 3000))
+    few, many = (sample_surface(initial.surface, initial.mesh, count, "1l2y_A", 0).sigma for count in (100, 3000))
     assert few.mean() == pytest.approx(many.mean(), rel=0.1)
     assert few.min() >= 0.5
     assert many.max() <= 6.0

@@ -6,13 +6,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import moedsr
 from moedsr.errors import InputError
-from moedsr_platform.model_reference import CHECKPOINT, check_checkpoint, find_version
+from moedsr_platform.model_reference import CHECKPOINT, check_checkpoint
 from moedsr_platform.run_artifacts import copy_checkpoint
 from moedsr_platform.tracking import connect
 
@@ -25,23 +24,14 @@ MODEL = "moe-dsr"
 CANDIDATE = "candidate"
 METRIC_TAG = "metric."
 STEP_TAG = "moedsr.step"
+STORE_TAG = "moedsr.store_fingerprint"
+OBJECTIVE_TAG, MODE_TAG = "moedsr.objective", "moedsr.mode"
 
 REQUIREMENTS = (
     "torch", "e3nn", "torch-cluster", "mdtraj", "scikit-image",
     "scipy", "numpy", "pandas", "safetensors", "pydantic", "pyyaml", "mlflow-skinny",
 )  # fmt: skip
 """What using a model imports: no Ray, no Optuna, no plotting, no MLflow server."""
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """What a promotion did: ``previous`` held the alias before, None when nothing did."""
-
-    model: str
-    version: str
-    alias: str
-    previous: str | None
-    metrics: Mapping[str, str]
 
 
 def register(
@@ -82,27 +72,6 @@ def register(
     if alias:
         client.set_registered_model_alias(model, alias, version)
     return version
-
-
-def promote(reference: str, alias: str, uri: str | None = None) -> Promotion:
-    """Give a version an alias.
-
-    Args:
-        reference: a model's name (its candidate), ``name@alias``, ``name/version``, a ``models:/`` URI or a
-            run id.
-        alias: the alias to set, such as champion.
-        uri: tracking store; default: the one in use.
-
-    Raises:
-        InputError: no such model, alias, version or registered run; the message names what exists.
-    """
-    client = connect(uri, create=False)
-    version = find_version(client, reference, default_alias=CANDIDATE)
-    aliases = client.get_registered_model(version.name).aliases
-    client.set_registered_model_alias(version.name, alias, version.version)
-    metrics = {key.removeprefix(METRIC_TAG): value for key, value in version.tags.items() if key.startswith(METRIC_TAG)}
-    previous = aliases.get(alias)
-    return Promotion(version.name, str(version.version), alias, str(previous) if previous else None, metrics)
 
 
 def _ensure_model(client: "MlflowClient", model: str) -> None:
@@ -227,7 +196,7 @@ def _tags(checkpoint: Path, run_id: str, metrics: Mapping[str, float]) -> dict[s
     return {
         "moedsr.run_id": run_id,
         STEP_TAG: str(meta["step"]),
-        "moedsr.store_fingerprint": str(meta.get("store_fingerprint")),
+        STORE_TAG: str(meta.get("store_fingerprint")),
         "moedsr.git_commit": str(meta.get("git_commit")),
         **{f"{METRIC_TAG}{name}": f"{value:.6g}" for name, value in metrics.items()},
     }

@@ -57,8 +57,13 @@ def connect(uri: str | None = None, *, create: bool = True) -> "MlflowClient":
         with migration_lock(address):
             client.search_experiments(max_results=1)
     except Exception as error:
+        where = without_password(address)
+        if getattr(error, "error_code", None) == "UNAUTHENTICATED":
+            raise InputError(
+                f"tracking server {where} asks who you are: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            ) from error
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"tracking store {without_password(address)} refuses to work: {first[:200]}") from error
+        raise InputError(f"tracking store {where} refuses to work: {first[:200]}") from error
     return client
 
 

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moedsr.errors import InputError
+from moedsr_platform.evaluation_record import EvaluationRecord
 from moedsr_platform.model_reference import find_version
-from moedsr_platform.registry import CANDIDATE, METRIC_TAG, MODE_TAG, OBJECTIVE_TAG, STORE_TAG
-from moedsr_platform.tracking import connect
+from moedsr_platform.registry import CANDIDATE, EVALUATION_TAG, METRIC_TAG
+from moedsr_platform.tracking import MODE_TAG, OBJECTIVE_TAG, STORE_TAG, connect
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-OBJECTIVE, MODE = "val/iou", "max"
-"""What versions are compared by that do not say by what they were chosen."""
+SPLIT = "val"
+"""Models are chosen on this split; the test split is for telling how good the chosen one is."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def promote(reference: str, alias: str, uri: str | None = None, *, force: bool =
 
     Raises:
         InputError: no such model, alias, version or registered run, the message names what exists; or the version
-            is worse than the one that holds the alias, or was scored on another surface store.
+            is worse than the one that holds the alias, or nobody can tell.
     """
     client = connect(uri, create=False)
     version = find_version(client, reference, default_alias=CANDIDATE)
@@ -52,47 +54,82 @@ def promote(reference: str, alias: str, uri: str | None = None, *, force: bool =
     comparison = None
     if previous and previous != str(version.version):
         try:
-            comparison = compare(version, client.get_model_version(version.name, previous))
+            comparison = compare(client, version, client.get_model_version(version.name, previous))
         except InputError as error:
             if not force:
-                again = f"`moedsr promote {version.name}/{version.version} --alias {alias} --force` sets it all the same"
-                raise InputError(f"{error}; {again}") from None
-            comparison = f"forced: {error}"
+                again = f"moedsr promote {version.name}/{version.version} --alias {alias} --force"
+                raise InputError(f"{error}; `{again}` sets it all the same") from None
+            comparison = f"forced, although {error}"
     client.set_registered_model_alias(version.name, alias, version.version)
     metrics = {key.removeprefix(METRIC_TAG): value for key, value in version.tags.items() if key.startswith(METRIC_TAG)}
     return Promotion(version.name, str(version.version), alias, previous, metrics, comparison)
 
 
-def compare(version: "ModelVersion", holder: "ModelVersion") -> str:
+def compare(client: "MlflowClient", version: "ModelVersion", holder: "ModelVersion") -> str:
     """How a version compares with the one that holds the alias, in words.
 
+    Kept evaluations of both on the validation split of one store count first, then the scores that they were
+    registered with, where those mean the same.
+
     Raises:
-        InputError: it is worse, or nobody can tell: other surface store, other objective, or no score.
+        InputError: it is worse, or nobody can tell.
     """
-    ours, theirs = f"version {version.version}", f"version {holder.version}, which holds the alias,"
-    stores = [one.tags.get(STORE_TAG) for one in (version, holder)]
-    if stores[0] != stores[1]:
+    scores = _evaluated(client, version, holder) or _registered(version, holder)
+    if not (scores.new >= scores.old if scores.mode == "max" else scores.new <= scores.old):  # NaN is never better
+        raise InputError(f"{_name(version)} is worse than {_name(holder)}: {scores}")
+    return str(scores)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    metric: str
+    mode: str
+    new: float
+    old: float
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.new:.4f} against {self.old:.4f} on the same store"
+
+
+def _evaluated(client: "MlflowClient", version: "ModelVersion", holder: "ModelVersion") -> _Scores | None:
+    """From what `moedsr evaluate` kept; None where either was not evaluated, or not on the same."""
+    try:
+        new, old = (EvaluationRecord.load(client, client.get_run(str(one.run_id)), SPLIT) for one in (version, holder))
+    except InputError:
+        return None
+    if (new.store_fingerprint, new.grid_stride) != (old.store_fingerprint, old.grid_stride):
+        return None
+    iou = [record.evaluation.mean("model", "iou") for record in (new, old)]
+    return _Scores(f"evaluated {SPLIT}/iou", "max", *iou)
+
+
+def _registered(version: "ModelVersion", holder: "ModelVersion") -> _Scores:
+    """From the tags of the versions.
+
+    Raises:
+        InputError: other store, other objective, other way of scoring, or no score.
+    """
+    for tag, what in (
+        (STORE_TAG, "on the store"),
+        (EVALUATION_TAG, "with the evaluation"),
+        (OBJECTIVE_TAG, "by"),
+        (MODE_TAG, "to the"),
+    ):
+        new, old = version.tags.get(tag), holder.tags.get(tag)
+        if new is None or new != old:
+            raise InputError(
+                f"{_name(version)} was scored {what} {new or 'unknown'}, {_name(holder)} {what} {old or 'unknown'}: "
+                f"their scores do not compare; score both on one store with `moedsr evaluate "
+                f"models:/{version.name}/{version.version} --split {SPLIT} --store STORE` and the same for the other"
+            )
+    metric, mode = version.tags[OBJECTIVE_TAG], version.tags[MODE_TAG]
+    new, old = (one.tags.get(f"{METRIC_TAG}{metric}") for one in (version, holder))
+    if new is None or old is None:
         raise InputError(
-            f"{ours} was scored on store {_shown(stores[0])}, {theirs} on store {_shown(stores[1])}: their scores do "
-            f"not compare; evaluate both on one store (`moedsr evaluate models:/{version.name}/{version.version} "
-            "--store STORE`, and the same for the other)"
+            f"{_name(version if new is None else holder)} has no {metric}: nobody can tell which is better"
         )
-    metric, mode = (
-        [one.tags.get(tag, default) for one in (version, holder)]
-        for tag, default in ((OBJECTIVE_TAG, OBJECTIVE), (MODE_TAG, MODE))
-    )
-    if metric[0] != metric[1] or mode[0] != mode[1]:
-        raise InputError(f"{ours} was chosen by {metric[0]} ({mode[0]}), {theirs} by {metric[1]} ({mode[1]})")
-    scores = [one.tags.get(f"{METRIC_TAG}{metric[0]}") for one in (version, holder)]
-    if scores[0] is None or scores[1] is None:
-        without = ours if scores[0] is None else theirs
-        raise InputError(f"{without} has no {metric[0]}: nobody can tell which is better")
-    new, old = float(scores[0]), float(scores[1])
-    words = f"{metric[0]} {new:.4f} after {old:.4f}, on the same store"
-    if not (new >= old if mode[0] == "max" else new <= old):  # so written, NaN is worse than anything
-        raise InputError(f"{ours} is worse than {theirs}: {words}".replace(",:", ":"))
-    return words
+    return _Scores(metric, mode, float(new), float(old))
 
 
-def _shown(fingerprint: str | None) -> str:
-    return fingerprint[:12] if fingerprint else "unknown"
+def _name(version: "ModelVersion") -> str:
+    return f"version {version.version}"

@@ -13,10 +13,11 @@ import moedsr
 from moedsr.errors import InputError
 from moedsr_platform.model_reference import CHECKPOINT, check_checkpoint
 from moedsr_platform.run_artifacts import copy_checkpoint
-from moedsr_platform.tracking import connect
+from moedsr_platform.tracking import COMMIT_TAG, MODE_TAG, OBJECTIVE_TAG, STORE_TAG, SWEEP_TAG, connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
@@ -24,8 +25,7 @@ MODEL = "moe-dsr"
 CANDIDATE = "candidate"
 METRIC_TAG = "metric."
 STEP_TAG = "moedsr.step"
-STORE_TAG = "moedsr.store_fingerprint"
-OBJECTIVE_TAG, MODE_TAG = "moedsr.objective", "moedsr.mode"
+EVALUATION_TAG = "moedsr.evaluation"
 
 REQUIREMENTS = (
     "torch", "e3nn", "torch-cluster", "mdtraj", "scikit-image",
@@ -64,7 +64,7 @@ def register(
     """
     check_checkpoint(checkpoint)
     client = client or connect(uri)
-    tags = _tags(checkpoint, run_id, metrics)
+    tags = _tags(checkpoint, client.get_run(run_id), metrics)
     _ensure_model(client, model)
     version = _same_version(client, model, run_id, tags[STEP_TAG])
     if version is None:
@@ -191,13 +191,19 @@ def _input_example() -> Any:
     return pd.DataFrame({"pdb": [pdb.read_text(encoding="utf-8")], "times": [[-1.0, 1.0]], "resolution": [64]})
 
 
-def _tags(checkpoint: Path, run_id: str, metrics: Mapping[str, float]) -> dict[str, str]:
+def _tags(checkpoint: Path, run: "Run", metrics: Mapping[str, float]) -> dict[str, str]:
+    """Where the version comes from, and what its scores mean: enough to repeat it, and to compare it with another."""
     meta = json.loads((checkpoint / "meta.json").read_text(encoding="utf-8"))
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    evaluation = config.get("evaluation", {})
+    inherited = {tag: run.data.tags[tag] for tag in (SWEEP_TAG, OBJECTIVE_TAG, MODE_TAG) if tag in run.data.tags}
     return {
-        "moedsr.run_id": run_id,
+        "moedsr.run_id": run.info.run_id,
         STEP_TAG: str(meta["step"]),
         STORE_TAG: str(meta.get("store_fingerprint")),
-        "moedsr.git_commit": str(meta.get("git_commit")),
+        COMMIT_TAG: str(meta.get("git_commit")),
+        EVALUATION_TAG: ", ".join(f"{key}={value}" for key, value in sorted(evaluation.items())),
+        **inherited,
         **{f"{METRIC_TAG}{name}": f"{value:.6g}" for name, value in metrics.items()},
     }
 

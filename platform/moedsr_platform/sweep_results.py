@@ -7,14 +7,12 @@ from moedsr.config_file import did_you_mean
 from moedsr.errors import InputError
 from moedsr_platform.run_writer import PARENT_TAG, STATE_TAG
 from moedsr_platform.tables import Table, number
-from moedsr_platform.tracking import EXPERIMENT, SWEEP_TAG, TRIAL_TAG
+from moedsr_platform.tracking import EXPERIMENT, MODE_TAG, OBJECTIVE_TAG, SWEEP_TAG, TRIAL_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-OBJECTIVE_TAG = "moedsr.objective"
-MODE_TAG = "moedsr.mode"
 COLUMNS = (
     ("IoU", "val/iou", 3),
     ("naive", "naive/iou", 3),

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 SWEEP_TAG = "moedsr.sweep_id"
 TRIAL_TAG = "moedsr.trial_id"
 BEST_TAG = "moedsr.best_run"
+OBJECTIVE_TAG, MODE_TAG = "moedsr.objective", "moedsr.mode"
+STORE_TAG, COMMIT_TAG = "moedsr.store_fingerprint", "moedsr.git_commit"
 EXPERIMENT = "moe-dsr"
 
 State = Literal["COMPLETE", "PRUNED", "FAIL"]

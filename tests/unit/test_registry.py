@@ -11,14 +11,17 @@ from moedsr.config import Config
 from moedsr.errors import InputError
 from moedsr_platform.cli import main
 from moedsr_platform.model_reference import NEEDED, resolve
-from moedsr_platform.registry import promote, register
+from moedsr_platform.promotion import promote
+from moedsr_platform.registry import register
 from moedsr_platform.tracking import Tracker
+
+CONFIG = '{"evaluation": {"split": "val", "frames": 4}}'
 
 
 def fake_checkpoint(folder: Path, step: int) -> Path:
     folder.mkdir()
     for name in ("config.json", "model.safetensors", "training.pt"):
-        (folder / name).write_text(f"{name} of step {step}")
+        (folder / name).write_text(json.dumps(f"{name} of step {step}") if name != "config.json" else CONFIG)
     meta = {"step": step, "store_fingerprint": "f00d", "git_commit": "c0ffee"}
     (folder / "meta.json").write_text(json.dumps(meta))
     return folder
@@ -33,7 +36,8 @@ class Store:
         with Tracker.open(self.uri) as tracker:
             sweep = tracker.sweep_run("s", {}, {})
             config = Config.model_validate_json('{"data": {"source": "mini-atlas"}}')
-            trial = tracker.trial_run(sweep, "t1", config, {})
+            tags = {"moedsr.sweep_id": "s", "moedsr.objective": "val/iou", "moedsr.mode": "max"}
+            trial = tracker.trial_run(sweep, "t1", config, tags)
             empty = tracker.trial_run(sweep, "t2", config, {})
             tracker.log_checkpoint(trial, self.checkpoint)
             tracker.finish_sweep(sweep, "table", best_run=trial)
@@ -56,6 +60,10 @@ def test_a_version_says_where_it_comes_from(store: Store) -> None:
         "moedsr.step": "7",
         "moedsr.store_fingerprint": "f00d",
         "moedsr.git_commit": "c0ffee",
+        "moedsr.evaluation": "frames=4, split=val",
+        "moedsr.sweep_id": "s",
+        "moedsr.objective": "val/iou",
+        "moedsr.mode": "max",
         "metric.val/iou": "0.5",
     }
     assert version.aliases == ["candidate"]
@@ -149,5 +157,5 @@ def test_promote_prints_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert resolve("models:/moe-dsr@champion").parent.parent != resolve("models:/moe-dsr@candidate").parent.parent
     second = CliRunner().invoke(main, ["promote", "moe-dsr"])
     assert "is now version 2 (was version 1): val/iou 0.6" in second.stdout
-    assert promote("models:/moe-dsr/1", "champion").previous == "2"
+    assert promote("models:/moe-dsr/1", "champion", force=True).previous == "2"
     assert promote(store.trial, "champion").version == "2"

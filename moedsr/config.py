@@ -44,6 +44,13 @@ class PrepareConfig(Section):
     )
     probe_radius: PositiveFloat = Field(1.4, description="Å, solvent probe")
     hydrogens: bool = Field(True, description="whether hydrogens take part in the surface")
+    chains: tuple[str, ...] | None = Field(
+        None, description="ids of the protein chains taken together; default: the only one"
+    )
+    ligands: tuple[str, ...] = Field((), description="residue names of ligands, cofactors and ions taken too")
+    keep_truncated: bool = Field(
+        False, description="whether the whole frames of a trajectory that was cut short are used"
+    )
     keep_cavities: bool = Field(False, description="whether surfaces of internal cavities are kept")
     occupancy_grid: Positive = Field(128, description="nodes per axis of the metric grid over [-1, 1]³")
 

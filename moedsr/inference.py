@@ -16,7 +16,8 @@ from moedsr.checkpoint import Meta, load_model
 from moedsr.config import Config
 from moedsr.data.conformation import InitialConformation, SurfaceFrame
 from moedsr.data.protein_input import ProteinInput, collate
-from moedsr.data.trajectory import load_structure
+from moedsr.data.structure import load_structure
+from moedsr.data.topologies import stem
 from moedsr.geometry.level_set import extract_level_set
 from moedsr.geometry.mesh import Mesh
 from moedsr.latent_fit import fit_code
@@ -89,7 +90,7 @@ class PredictedSurface:
 
 
 class SurfacePredictor:
-    """Surfaces of any single-chain protein from its PDB file."""
+    """Surfaces of any protein from its PDB, mmCIF or GRO file."""
 
     def __init__(self, model: MoEDSR, meta: Meta) -> None:
         self.model = model
@@ -119,15 +120,15 @@ class SurfacePredictor:
         """One surface a time, in the order of the times, each as it is ready.
 
         Args:
-            pdb: a PDB file, the initial conformation P0.
+            pdb: a PDB, mmCIF or GRO file, the initial conformation P0.
             times: in [-1, 1], P0 at -1.
-            chain: chain identifier, needed when the file holds several.
+            chain: chain identifier (several as `A,B`), needed when the file holds several.
             resolution: nodes per axis of the extraction grid.
 
         Raises:
             InputError: unreadable file, no protein, several chains without a choice.
         """
-        initial = InitialConformation.of(load_structure(pdb, chain), self.config.data.prepare, pdb.stem)
+        initial = InitialConformation.of(load_structure(pdb, chain), self.config.data.prepare, stem(pdb))
         protein = ProteinInput.of(initial, self.config)
         field = protein_field(self.model, protein, initial.frame)
         for time in times:

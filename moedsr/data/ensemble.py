@@ -5,9 +5,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from moedsr.config_file import did_you_mean
+from moedsr.data.topologies import TOPOLOGIES, stem, suffix
+from moedsr.data.trajectories import TRAJECTORIES
 from moedsr.errors import InputError
 
 MINI_ATLAS = "mini-atlas"
@@ -22,8 +25,8 @@ class Ensemble:
     """One protein: P0 and the trajectories that start from it."""
 
     name: str
-    topology: Path  # PDB file, P0
-    trajectories: tuple[Path, ...]  # XTC files, replica 1 first
+    topology: Path  # names the atoms; P0, unless its format has no positions
+    trajectories: tuple[Path, ...]  # replica 1 first
     split: str | None = None
 
     def digest(self) -> str:
@@ -42,9 +45,11 @@ class Ensemble:
 def find_ensembles(source: str | Path) -> list[Ensemble]:
     """All ensembles of a source, by name.
 
-    A source is ``mini-atlas`` (bundled), a folder of entries, one entry, or an entry's PDB file. An entry is
-    ``{id}/{id}.pdb`` with ``{id}_prod_R{n}_fit.xtc`` or ``{id}_R{n}.xtc`` beside it (the fitted ones where
-    both lie there), in one more such folder or not. Splits stand in ``splits.json`` beside the entries.
+    A source is ``mini-atlas`` (bundled), a folder of entries, one entry, or an entry's structure file. An entry is
+    ``{id}/{id}.pdb`` (or any other of TOPOLOGIES) with ``{id}_prod_R{n}_fit.xtc`` or ``{id}_R{n}.xtc`` (or any other
+    of TRAJECTORIES; the fitted ones where both lie there) beside it, in one more such folder or not. A single
+    trajectory may be called ``{id}.xtc``; a PDB file of several models is its own trajectory. Splits stand in
+    ``splits.json`` beside the entries.
 
     Raises:
         InputError: no such source, no entry in it, an entry without trajectories or with a gap, bad splits.
@@ -53,8 +58,11 @@ def find_ensembles(source: str | Path) -> list[Ensemble]:
     folder = _BUNDLED if str(source) == MINI_ATLAS else Path(source).absolute()
     if folder.is_file():
         topologies = [folder]
-        if folder.suffix != ".pdb":
-            raise InputError(f"{folder}: is no PDB file; give a folder of entries, one entry or its .pdb file")
+        if suffix(folder) not in TOPOLOGIES:
+            raise InputError(
+                f"{folder}: is no structure file ({', '.join(TOPOLOGIES)}); give a folder of entries, one entry or its "
+                "structure file"
+            )
     elif folder.is_dir():
         topologies = _entry_topologies(folder)
     else:
@@ -62,8 +70,8 @@ def find_ensembles(source: str | Path) -> list[Ensemble]:
         raise InputError(
             f"{source}: no such folder{hint}; give `{MINI_ATLAS}` or a folder of entries {{id}}/{{id}}.pdb"
         )
-    splits = read_splits(folder / "splits.json", [path.stem for path in topologies]) if folder.is_dir() else {}
-    return [Ensemble(path.stem, path, _replicas(path), splits.get(path.stem)) for path in topologies]
+    splits = read_splits(folder / "splits.json", [stem(path) for path in topologies]) if folder.is_dir() else {}
+    return [Ensemble(stem(path), path, _replicas(path), splits.get(stem(path))) for path in topologies]
 
 
 def read_splits(path: Path, names: list[str]) -> Mapping[str, str]:
@@ -94,34 +102,57 @@ def read_splits(path: Path, names: list[str]) -> Mapping[str, str]:
 
 
 def _entry_topologies(folder: Path) -> list[Path]:
-    own = folder / f"{folder.name}.pdb"
-    if own.exists():
+    if own := _topology(folder):
         return [own]
     children = sorted(path for path in folder.iterdir() if path.is_dir())
     # unpacked archives sometimes keep their own top folder
-    candidates = [
-        next(
-            (path for path in (child / f"{child.name}.pdb", child / child.name / f"{child.name}.pdb") if path.exists()),
-            None,
-        )
-        for child in children
-    ]
+    candidates = [_topology(child) or _topology(child / child.name) for child in children]
     found = [path for path in candidates if path is not None]
     if not found:
         raise InputError(f"{folder}: holds no entry; expected {{id}}/{{id}}.pdb with {{id}}_R1.xtc beside it")
     return found
 
 
+def _topology(folder: Path) -> Path | None:
+    """The structure file named as its folder; of several formats the first in TOPOLOGIES."""
+    names = (f"{folder.name}{ending}{packed}" for ending in TOPOLOGIES for packed in ("", ".gz"))
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
 def _replicas(topology: Path) -> tuple[Path, ...]:
-    name = re.escape(topology.stem)
-    for pattern in (rf"{name}_prod_R(\d+)_fit\.xtc", rf"{name}_R(\d+)\.xtc"):
-        found = {
-            int(match[1]): path for path in topology.parent.iterdir() if (match := re.fullmatch(pattern, path.name))
-        }
-        if found:
-            if missing := sorted(set(range(1, max(found) + 1)) - set(found)):
-                raise InputError(f"{topology.parent}: replica R{missing[0]} of {topology.stem} is missing")
-            return tuple(found[number] for number in sorted(found))
+    name = re.escape(stem(topology))
+    others = [path for path in topology.parent.iterdir() if path != topology and suffix(path) in TRAJECTORIES]
+    for pattern in (rf"{name}_prod_R(\d+)_fit", rf"{name}_R(\d+)", rf"{name}_prod_R(\d+)"):
+        matches = [(int(match[1]), path) for path in others if (match := re.fullmatch(pattern, stem(path)))]
+        if matches:
+            return _numbered(topology, matches)
+    if own := sorted(path for path in others if stem(path) == stem(topology) and suffix(path) not in TOPOLOGIES):
+        if len(own) > 1:
+            raise InputError(
+                f"{topology}: has two trajectories, {own[0].name} and {own[1].name}; call them _R1 and _R2"
+            )
+        return (own[0],)
+    if suffix(topology) == ".pdb" and _has_models(topology):
+        return (topology,)
     raise InputError(
-        f"{topology}: no trajectory beside it; expected {topology.stem}_R1.xtc or {topology.stem}_prod_R1_fit.xtc"
+        f"{topology}: no trajectory beside it; expected {stem(topology)}_R1.xtc or {stem(topology)}_prod_R1_fit.xtc "
+        f"(also {', '.join(sorted(set(TRAJECTORIES) - {'.xtc'}))})"
     )
+
+
+def _numbered(topology: Path, matches: list[tuple[int, Path]]) -> tuple[Path, ...]:
+    found: dict[int, Path] = {}
+    for number, path in sorted(matches):
+        if number in found:
+            raise InputError(f"{topology.parent}: {found[number].name} and {path.name} are both replica R{number}")
+        found[number] = path
+    if missing := sorted(set(range(1, max(found) + 1)) - set(found)):
+        raise InputError(f"{topology.parent}: replica R{missing[0]} of {stem(topology)} is missing")
+    return tuple(found.values())
+
+
+def _has_models(path: Path) -> bool:
+    if path.suffix == ".gz":
+        return False
+    with path.open("rb") as file:
+        return sum(1 for _ in islice((line for line in file if line.startswith(b"MODEL ")), 2)) > 1

@@ -27,7 +27,7 @@ from moedsr.data.store_index import (
     stored_settings,
     write_index,
 )
-from moedsr.data.trajectory import frame_count, load_structure, read_frames
+from moedsr.data.trajectory import frame_count, initial_structure, read_frames
 from moedsr.errors import InputError
 from moedsr.geometry.surface import SolventExcludedSurface
 
@@ -117,9 +117,11 @@ def default_store_path(source: str | Path, settings: PrepareConfig) -> Path:
 def _build(
     ensemble: Ensemble, settings: PrepareConfig, progress: Progress | None
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    initial = InitialConformation.of(load_structure(ensemble.topology), settings, ensemble.name)
+    loaded = initial_structure(ensemble.topology, ensemble.trajectories, settings.chains, settings.ligands)
+    initial = InitialConformation.of(loaded, settings, ensemble.name)
     structure = initial.structure
-    counts = [frame_count(path, structure) for path in ensemble.trajectories]
+    kept = settings.keep_truncated
+    counts = [frame_count(path, structure, keep_truncated=kept) for path in ensemble.trajectories]
     plan = plan_frames(counts, settings.frames, settings.time_mode, name=ensemble.name)
     rows = [_encode(initial, settings, initial.atom_positions, initial.surface, initial.frame)]
     for number, frame in enumerate(read_frames(structure, ensemble.trajectories, plan), start=1):

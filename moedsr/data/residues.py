@@ -43,6 +43,12 @@ _PARENTS: Mapping[str, str] = {
     **dict.fromkeys(("HYP",), "P"),
 }
 
+_BASES = ("A", "C", "G", "T", "U", "I")
+_NUCLEOTIDES = frozenset(
+    (*(f"{sugar}{base}{end}" for sugar in ("", "D", "R") for base in _BASES for end in ("", "3", "5")),)
+) | {"ADE", "CYT", "GUA", "THY", "URA"}
+"""As crystallographers and force fields write them; 3 and 5 stand for the ends of a strand."""
+
 _INDEX = {letter: index for index, letter in enumerate(RESIDUE_TYPES)}
 
 
@@ -60,3 +66,8 @@ def residue_type(residue_name: str) -> int:
 def is_amino_acid(residue_name: str) -> bool:
     """Whether the name is one of the twenty or a known variant of one."""
     return one_letter(residue_name) != "X"
+
+
+def is_nucleotide(residue_name: str) -> bool:
+    """Whether the name is one of RNA or DNA, as crystallographers and force fields write them."""
+    return residue_name.strip().upper() in _NUCLEOTIDES

@@ -1,7 +1,7 @@
-"""The protein part of one structure: a single chain of amino acids, Cα in each."""
+"""The protein part of one structure: a chain of amino acids, Cα in each; more than that on request."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -9,9 +9,12 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
-from moedsr.data.pdb import AtomRecord, read_records
-from moedsr.data.residues import is_amino_acid, one_letter, residue_type
+from moedsr.config_file import did_you_mean
+from moedsr.data.periodic_box import Box, Positions, make_whole
+from moedsr.data.residues import is_amino_acid, is_nucleotide, one_letter, residue_type
+from moedsr.data.topologies import AtomRecord, Topology, read_topology
 from moedsr.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -22,14 +25,15 @@ _WIDEST_RESIDUE = 20.0  # Å from the Cα; beyond it, a residue is cut in two by
 
 @dataclass(frozen=True, kw_only=True)
 class Structure:
-    """Atoms and residues of one chain. N atoms, R residues."""
+    """Atoms and residues of the chosen chain or chains, and of the chosen ligands. N atoms, R residues."""
 
     path: Path
-    chain: str
+    chain: str  # several as `A,B`
     elements: tuple[str, ...]  # (N,) symbols
     atom_names: tuple[str, ...]  # (N,)
     positions: NDArray[np.float64]  # (N, 3) Å, as in the file
-    residue_of_atom: NDArray[np.int64]  # (N,) ascending
+    residue_of_atom: NDArray[np.int64]  # (N,) ascending; a ligand's atom belongs to the residue nearest in P0
+    chain_of_residue: NDArray[np.int64]  # (R,) from 0, in the order of `chain`
     residue_names: tuple[str, ...]  # (R,) as in the file
     ca_index: NDArray[np.int64]  # (R,) atom of each residue's Cα
     file_index: NDArray[np.int64]  # (N,) place of each atom in the file, and so in a trajectory
@@ -39,6 +43,11 @@ class Structure:
     def sequence(self) -> str:
         """One letter a residue, X for the unknown."""
         return "".join(one_letter(name) for name in self.residue_names)
+
+    @property
+    def hydrogens(self) -> int:
+        """Number of hydrogen atoms; 0 says that the file has none."""
+        return self.elements.count("H")
 
     @property
     def residue_types(self) -> NDArray[np.int64]:
@@ -60,32 +69,53 @@ class Structure:
         )
 
 
-def load_structure(path: Path, chain: str | None = None) -> Structure:
-    """The protein chain of a PDB file (``.pdb`` or ``.pdb.gz``): first model, one location an atom.
+def load_structure(
+    path: Path,
+    chains: str | Sequence[str] | None = None,
+    *,
+    ligands: Iterable[str] = (),
+    positions: Positions | None = None,
+    box: Box | None = None,
+) -> Structure:
+    """The protein of a structure file: first model, one location an atom, whole.
 
     Solvent, ions, ligands and caps are left out; so are residues without a Cα, with a warning.
 
     Args:
-        path: the file.
-        chain: chain id; needed when the file holds several protein chains.
+        path: a file of :data:`moedsr.data.topologies.TOPOLOGIES`.
+        chains: chain ids, `A,B` or a sequence; needed when the file holds several protein chains.
+        ligands: residue names of what else is taken: ligands, cofactors, ions.
+        positions: (file's atoms, 3) Å instead of the file's own; needed where the format has none (PSF).
+        box: (3, 3) Å that `positions` may be broken over.
 
     Raises:
-        InputError: unreadable file, no protein atoms, no Cα, several chains without a choice, unknown chain,
-            an atom of no known element, coordinates that are not finite, a chain in pieces.
+        InputError: unreadable file, no protein atoms, no Cα, several chains without a choice, an unknown chain or
+            ligand, an atom of no known element, coordinates that are not finite, a chain in pieces.
     """
     path = Path(path)
-    records = read_records(path)
-    groups = [list(group) for _, group in groupby(records, key=lambda r: (r.chain, r.residue_id))]
+    topology = read_topology(path)
+    if positions is None and not topology.has_positions:
+        raise InputError(f"{path}: names atoms but has no coordinates; a PDB, mmCIF or GRO file is needed here")
+    groups = [list(group) for _, group in groupby(topology.records, key=lambda r: (r.chain, r.residue_id))]
     residues = [residue for residue in groups if _is_protein(residue)]
     if not residues:
-        raise InputError(f"{path}: holds {len(records)} atoms but no protein atoms")
-    picked = _pick_chain(path, residues, chain)
+        raise InputError(f"{path}: {_without_protein(groups, len(topology.records))}")
+    picked = _pick_chains(path, residues, [chains] if isinstance(chains, str) else chains)
     complete = [residue for residue in picked if any(record.name == "CA" for record in residue)]
     if not complete:
         raise InputError(f"{path}: none of its {len(picked)} residues has a C-alpha atom (`CA`)")
     if len(complete) < len(picked):
         logger.warning("%s: %d residues without a C-alpha are left out", path, len(picked) - len(complete))
-    return _assemble(path, [_one_location(residue) for residue in complete], len(records))
+    bound = _pick_ligands(path, groups, [name.upper() for name in ligands])
+    own = [_one_location(residue) for residue in complete], [_one_location(ligand) for ligand in bound]
+    return _assemble(path, topology, *own, positions=positions, box=topology.box if positions is None else box)
+
+
+def _without_protein(groups: list[list[AtomRecord]], atoms: int) -> str:
+    nucleotides = [group[0].residue_name for group in groups if is_nucleotide(group[0].residue_name)]
+    if nucleotides:
+        return f"holds {len(nucleotides)} nucleotides ({nucleotides[0]} …) but no protein; only proteins are modelled"
+    return f"holds {atoms} atoms but no protein atoms"
 
 
 def _is_protein(residue: Sequence[AtomRecord]) -> bool:
@@ -97,15 +127,29 @@ def _is_protein(residue: Sequence[AtomRecord]) -> bool:
     return {record.name for record in residue} >= _BACKBONE
 
 
-def _pick_chain(path: Path, residues: list[list[AtomRecord]], chain: str | None) -> list[list[AtomRecord]]:
-    chains = list(dict.fromkeys(residue[0].chain for residue in residues))
-    listed = ", ".join(name or "(blank)" for name in chains)
-    if chain is None and len(chains) > 1:
-        raise InputError(f"{path}: holds {len(chains)} protein chains ({listed}); choose one of them")
-    if chain is not None and chain not in chains:
-        raise InputError(f"{path}: has no protein chain `{chain}`; chains: {listed}")
-    wanted = chains[0] if chain is None else chain
-    return [residue for residue in residues if residue[0].chain == wanted]
+def _pick_chains(path: Path, residues: list[list[AtomRecord]], wanted: Sequence[str] | None) -> list[list[AtomRecord]]:
+    """Residues of the wanted chains, in the order of the file."""
+    held = list(dict.fromkeys(residue[0].chain for residue in residues))
+    listed = ", ".join(name or "(blank)" for name in held)
+    if wanted is None:
+        if len(held) > 1:
+            raise InputError(
+                f"{path}: holds {len(held)} protein chains ({listed}); choose with --chain (data.prepare.chains)"
+            )
+        return residues
+    names = {name.strip() for text in wanted for name in (text.split(",") if text not in held else [text])}
+    for name in sorted(names - set(held)):
+        raise InputError(f"{path}: has no protein chain `{name}`{did_you_mean(name, held)}; chains: {listed}")
+    return [residue for residue in residues if residue[0].chain in names]
+
+
+def _pick_ligands(path: Path, groups: list[list[AtomRecord]], wanted: Sequence[str]) -> list[list[AtomRecord]]:
+    foreign = [group for group in groups if not _is_protein(group)]
+    held = list(dict.fromkeys(group[0].residue_name for group in foreign))
+    for name in wanted:
+        if name not in held:
+            raise InputError(f"{path}: has no ligand `{name}`; besides protein it holds {', '.join(held) or 'nothing'}")
+    return [group for group in foreign if group[0].residue_name in wanted]
 
 
 def _one_location(residue: list[AtomRecord]) -> list[AtomRecord]:
@@ -125,37 +169,63 @@ def _one_location(residue: list[AtomRecord]) -> list[AtomRecord]:
     return sorted(chosen.values(), key=lambda r: r.index)
 
 
-def _assemble(path: Path, residues: list[list[AtomRecord]], file_atoms: int) -> Structure:
+def _assemble(
+    path: Path,
+    topology: Topology,
+    residues: list[list[AtomRecord]],
+    ligands: list[list[AtomRecord]],
+    *,
+    positions: Positions | None,
+    box: Box | None,
+) -> Structure:
     atoms = [record for residue in residues for record in residue]
-    elements = []
-    for record in atoms:
-        if (element := record.element) is None:
-            raise InputError(
-                f"{path}: atom {record.index + 1} `{record.name}` of residue {record.residue_name} "
-                f"{record.residue_id} is of no element of a protein; give its element column"
-            )
-        elements.append(element)
+    bound = [record for ligand in ligands for record in ligand]
+    elements = [*(_known(path, record, record.element) for record in atoms)]
+    elements += [_known(path, record, record.ligand_element) for record in bound]
+    file_index = np.array([record.index for record in (*atoms, *bound)], dtype=np.int64)
+    if positions is None:
+        own = np.array([record.position for record in (*atoms, *bound)], dtype=np.float64)
+    else:
+        own = positions[file_index]
     starts = np.cumsum([0, *(len(residue) for residue in residues)])
     ca = [next(i for i, record in enumerate(residue) if record.name == "CA") for residue in residues]
+    ca_index = starts[:-1] + np.array(ca, dtype=np.int64)
+    chains = list(dict.fromkeys(residue[0].chain for residue in residues))
+    owner = np.repeat(np.arange(len(residues)), np.diff(starts))
+    if bound:
+        owner = np.concatenate([owner, cKDTree(own[ca_index]).query(own[len(atoms) :])[1]])
     structure = Structure(
         path=path,
-        chain=atoms[0].chain,
+        chain=",".join(chains),
         elements=tuple(elements),
-        atom_names=tuple(record.name for record in atoms),
-        positions=np.array([record.position for record in atoms], dtype=np.float64),
-        residue_of_atom=np.repeat(np.arange(len(residues)), np.diff(starts)),
+        atom_names=tuple(record.name for record in (*atoms, *bound)),
+        positions=own,
+        residue_of_atom=owner,
+        chain_of_residue=np.array([chains.index(residue[0].chain) for residue in residues], dtype=np.int64),
         residue_names=tuple(residue[0].residue_name for residue in residues),
-        ca_index=starts[:-1] + np.array(ca, dtype=np.int64),
-        file_index=np.array([record.index for record in atoms], dtype=np.int64),
-        file_atoms=file_atoms,
+        ca_index=ca_index,
+        file_index=file_index,
+        file_atoms=len(topology.records),
     )
-    _check_whole(structure)
-    return structure
+    return _whole(structure, box)
 
 
-def _check_whole(structure: Structure) -> None:
-    anchors = structure.positions[structure.ca_index][structure.residue_of_atom]
-    reach = np.linalg.norm(structure.positions - anchors, axis=1)
+def _known(path: Path, record: AtomRecord, element: str | None) -> str:
+    if element is None:
+        raise InputError(
+            f"{path}: atom {record.index + 1} `{record.name}` of residue {record.residue_name} "
+            f"{record.residue_id} is of no element of a protein; give its element column"
+        )
+    return element
+
+
+def _whole(structure: Structure, box: Box | None) -> Structure:
+    """The structure, put together over its box where it is in pieces; one that is whole is left as it is."""
+    broken = _reach(structure).max() > _WIDEST_RESIDUE or _longest_step(structure) > _WIDEST_RESIDUE
+    if broken and box is not None:
+        positions = make_whole(structure.positions, structure.ca_index, structure.residue_of_atom, box)
+        structure = replace(structure, positions=positions)
+    reach = _reach(structure)
     worst = int(reach.argmax())
     if reach[worst] > _WIDEST_RESIDUE:
         residue = structure.residue_of_atom[worst]
@@ -164,3 +234,16 @@ def _check_whole(structure: Structure) -> None:
             f"{structure.residue_names[residue]} lies {reach[worst]:.0f} Å from its C-alpha, at most "
             f"{_WIDEST_RESIDUE:.0f} Å is possible; make the molecule whole before writing it"
         )
+    return structure
+
+
+def _reach(structure: Structure) -> NDArray[np.float64]:
+    """(N,) Å from each atom to its residue's Cα."""
+    anchors = structure.positions[structure.ca_index][structure.residue_of_atom]
+    return np.linalg.norm(structure.positions - anchors, axis=1)
+
+
+def _longest_step(structure: Structure) -> float:
+    """Å between neighbouring Cα of one chain."""
+    steps = np.linalg.norm(np.diff(structure.positions[structure.ca_index], axis=0), axis=1)
+    return float(steps[np.diff(structure.chain_of_residue) == 0].max(initial=0.0))

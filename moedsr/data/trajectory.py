@@ -1,22 +1,23 @@
-"""Frames of a trajectory: read one by one, made whole, superposed on P0. The only file that knows mdtraj."""
+"""Frames of an ensemble: read one by one, made whole, superposed on P0."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from mdtraj.formats import XTCTrajectoryFile
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from moedsr.data.frame_plan import PlannedFrame
+from moedsr.data.periodic_box import bring_together, make_whole
 from moedsr.data.structure import Structure, load_structure
+from moedsr.data.topologies import read_topology
+from moedsr.data.trajectories import RawFrame, TrajectoryFile, open_trajectory
 from moedsr.errors import InputError
 from moedsr.geometry.superpose import superpose
 
-__all__ = ["TrajectoryFrame", "frame_count", "load_structure", "make_whole", "read_frames"]
+__all__ = ["TrajectoryFrame", "frame_count", "initial_structure", "load_structure", "read_frames"]
 
-_NM = 10.0  # Å in the nanometres of XTC
 _LONGEST_BOND = 3.0  # Å; anything longer is a molecule in pieces
 _BOND_LENGTHS = {"H": 1.3, "S": 2.2, "Se": 2.5, "P": 2.2}  # Å, longest bond of P0 to such an atom
 _DEFAULT_BOND_LENGTH = 1.75  # Å, between C, N and O
@@ -31,25 +32,46 @@ class TrajectoryFrame:
     positions: NDArray[np.float64]  # (N, 3) Å, atoms of the structure
 
 
-def frame_count(path: Path, structure: Structure) -> int:
-    """Number of frames of an XTC file that belongs to a structure.
+def initial_structure(
+    topology: Path,
+    trajectories: Sequence[Path],
+    chains: Sequence[str] | None = None,
+    ligands: Sequence[str] = (),
+) -> Structure:
+    """P0: the topology's own conformation, or the first frame of the first trajectory where it has none (PSF).
 
     Raises:
-        InputError: missing or unreadable file, no frame, another number of atoms than the structure's file.
+        InputError: as load_structure and open_trajectory; trajectories of another number of atoms.
     """
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{path}: holds no frame")
-    try:
-        with XTCTrajectoryFile(str(path)) as file:
-            count = len(file)
-            atoms = file.read(n_frames=1)[0].shape[1]
-    except (OSError, RuntimeError) as error:
-        raise InputError(_unreadable(path, error)) from error
-    if atoms != structure.file_atoms:
-        raise InputError(
-            f"{path}: has {atoms} atoms a frame, but must have the {structure.file_atoms} of {structure.path}"
-        )
-    return count
+    described = read_topology(topology)
+    if described.has_positions:
+        return load_structure(topology, chains, ligands=ligands)
+    with open_trajectory(trajectories[0]) as file:
+        _require_atoms(file, len(described.records), topology)
+        frame = _finite(file, 0)
+    return load_structure(topology, chains, ligands=ligands, positions=frame.positions, box=frame.box)
+
+
+def frame_count(path: Path, structure: Structure, *, keep_truncated: bool = False) -> int:
+    """Number of frames of a trajectory that belongs to a structure.
+
+    Args:
+        path: the trajectory.
+        structure: whose atoms it must have.
+        keep_truncated: whether the whole frames of a file that was cut short are taken.
+
+    Raises:
+        InputError: missing or unreadable file, no frame, another number of atoms than the structure's file, a file
+            that was cut short.
+    """
+    with open_trajectory(path) as file:
+        _require_atoms(file, structure.file_atoms, structure.path)
+        if file.cut and not keep_truncated:
+            raise InputError(
+                f"{path}: is cut short in frame {file.frames + 1}; the {file.frames} whole frames before it are used "
+                "with --keep-truncated (data.prepare.keep_truncated)"
+            )
+        return file.frames
 
 
 def read_frames(
@@ -58,57 +80,45 @@ def read_frames(
     """The planned frames, one in memory at a time, whole and superposed on the structure by Cα.
 
     Raises:
-        InputError: unreadable or truncated file, coordinates that are not finite, a molecule in pieces.
+        InputError: unreadable file, coordinates that are not finite, a molecule in pieces.
     """
     bonds = _bonds(structure)
     target = structure.positions[structure.ca_index]
     for replica, path in enumerate(trajectories, start=1):
         wanted = [frame for frame in plan if frame.replica == replica]
-        with XTCTrajectoryFile(str(path)) as file:
+        with open_trajectory(path) as file:
             for frame in wanted:
-                positions = _read(file, path, frame.index, structure)
-                _check_bonds(positions, bonds, f"{path}: frame {frame.index + 1}")
+                positions = _put_together(_finite(file, frame.index, structure.file_index), structure)
+                _check_bonds(positions, bonds, structure, f"{path}: frame {frame.index + 1}")
                 rotation, translation = superpose(positions[structure.ca_index], target)
                 yield TrajectoryFrame(replica, frame.time, positions @ rotation.T + translation)
 
 
-def make_whole(positions: NDArray[np.float64], structure: Structure, box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A molecule broken over a periodic box, put together again.
-
-    Each Cα moves to the image nearest to the Cα before it, each atom to the image nearest to its Cα. Unlike a
-    walk over bonds this needs no naming of atoms, and leaves a whole molecule untouched even where a fit has
-    turned the molecule but not the box: residues and steps between them are far shorter than half a box.
-
-    Args:
-        positions: (N, 3) Å.
-        structure: whose atoms these are.
-        box: (3, 3) Å, cell vectors as rows.
-    """
-    ca = positions[structure.ca_index]
-    steps = np.diff(ca, axis=0)
-    shifts = np.cumsum(_to_nearest_image(steps, box), axis=0)
-    shifts = np.concatenate([np.zeros((1, 3)), shifts])
-    own = structure.residue_of_atom
-    return positions + _to_nearest_image(positions - ca[own], box) + shifts[own]
+def _require_atoms(file: TrajectoryFile, atoms: int, topology: Path) -> None:
+    if file.atoms != atoms:
+        raise InputError(f"{file.path}: has {file.atoms} atoms a frame, but must have the {atoms} of {topology}")
 
 
-def _to_nearest_image(vectors: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(P, 3) lattice vectors that make each vector shortest, exact for vectors within half a cell."""
-    return -np.round(vectors @ np.linalg.inv(box)) @ box
+def _finite(file: TrajectoryFile, index: int, chosen: NDArray[np.int64] | None = None) -> RawFrame:
+    """A frame, or its chosen atoms alone."""
+    frame = file.read(index)
+    if chosen is not None:
+        frame = replace(frame, positions=frame.positions[chosen])
+    if not np.isfinite(frame.positions).all():
+        raise InputError(f"{file.path}: frame {index + 1} holds coordinates that are not finite")
+    return frame
 
 
-def _read(file: XTCTrajectoryFile, path: Path, index: int, structure: Structure) -> NDArray[np.float64]:
-    try:
-        file.seek(index)
-        xyz, _, _, box = file.read(n_frames=1)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{_unreadable(path, error)} (frame {index + 1})") from error
-    positions = xyz[0, structure.file_index].astype(np.float64) * _NM
-    if not np.isfinite(positions).all():
-        raise InputError(f"{path}: frame {index + 1} holds coordinates that are not finite")
-    if box is None or abs(np.linalg.det(box[0])) < 1e-9:
-        return positions
-    return make_whole(positions, structure, box[0].astype(np.float64) * _NM)
+def _put_together(frame: RawFrame, structure: Structure) -> NDArray[np.float64]:
+    if frame.box is None:
+        return frame.positions
+    owner, chains = structure.residue_of_atom, structure.chain_of_residue
+    whole = make_whole(frame.positions, structure.ca_index, owner, frame.box)
+    if chains[-1] == 0:
+        return whole
+    first = structure.ca_index[chains == 0]
+    rotation, translation = superpose(structure.positions[first], whole[first])
+    return bring_together(whole, structure.positions @ rotation.T + translation, chains[owner], frame.box)
 
 
 def _bonds(structure: Structure) -> NDArray[np.int64]:
@@ -126,19 +136,16 @@ def _bonds(structure: Structure) -> NDArray[np.int64]:
     return pairs[(length <= limit) & ~(hydrogen[first] & hydrogen[second])]
 
 
-def _check_bonds(positions: NDArray[np.float64], bonds: NDArray[np.int64], where: str) -> None:
+def _check_bonds(positions: NDArray[np.float64], bonds: NDArray[np.int64], structure: Structure, where: str) -> None:
     if not len(bonds):
         return
     length = np.linalg.norm(positions[bonds[:, 0]] - positions[bonds[:, 1]], axis=1)
     if length.max() > _LONGEST_BOND:
+        names = [
+            f"{structure.atom_names[atom]} of residue {structure.residue_of_atom[atom] + 1}"
+            for atom in bonds[int(length.argmax())]
+        ]
         raise InputError(
-            f"{where} has a bond of {length.max():.1f} Å, at most {_LONGEST_BOND:.0f} Å is possible; "
-            "make the molecule whole (gmx trjconv -pbc whole)"
+            f"{where} has a bond of {length.max():.1f} Å ({names[0]} to {names[1]}), at most {_LONGEST_BOND:.0f} Å is "
+            "possible; make the molecule whole (gmx trjconv -pbc whole), or look whether the simulation exploded"
         )
-
-
-def _unreadable(path: Path, error: Exception) -> str:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if not path.exists():
-        return f"{path}: does not exist"
-    return f"{path}: cannot be read as an XTC trajectory: {reason}"

@@ -88,7 +88,7 @@ def test_missing_source_names_the_bundled_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no entry; expected \{id\}/\{id\}\.pdb"):
         find_ensembles(tmp_path)
     (tmp_path / "a.txt").touch()
-    with pytest.raises(InputError, match=r"a\.txt: is no PDB file"):
+    with pytest.raises(InputError, match=r"a\.txt: is no structure file \(\.pdb, "):
         find_ensembles(tmp_path / "a.txt")
 
 

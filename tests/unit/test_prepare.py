@@ -115,7 +115,7 @@ def test_failure_leaves_nothing(ensemble: Ensemble, tmp_path: Path) -> None:
     content = ensemble.trajectories[2].read_bytes()
     (tmp_path / "bad.xtc").write_bytes(content[: len(content) - 100])
     broken = Ensemble("1l2y_A", ensemble.topology, (*ensemble.trajectories[:2], tmp_path / "bad.xtc"))
-    with pytest.raises(InputError, match=r"bad\.xtc: cannot be read as an XTC trajectory"):
+    with pytest.raises(InputError, match=r"bad\.xtc: is cut short in frame 100; the 99 whole"):
         prepare_protein(broken, SETTINGS, tmp_path / "store")
     assert not (tmp_path / "store").exists()
 

@@ -163,7 +163,7 @@ def test_several_chains_need_a_choice(written: Writer, blank: bool) -> None:
     names = (" ", " ") if blank else ("A", "B")
     path = written([*residue(1, chain=names[0]), "TER", *residue(1, "GLY", chain=names[1]), "TER"])
     second = "2" if blank else "B"
-    with pytest.raises(InputError, match=rf"one\.pdb: holds 2 protein chains \(.*, {second}\); choose one of them$"):
+    with pytest.raises(InputError, match=rf"one\.pdb: holds 2 protein chains \(.*, {second}\); choose with --chain"):
         load_structure(path)
     assert load_structure(path, second).sequence == "G"
     with pytest.raises(InputError, match=rf"one\.pdb: has no protein chain `Z`; chains: .*{second}$"):

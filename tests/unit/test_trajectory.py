@@ -85,7 +85,10 @@ def test_whole_molecule_turned_against_its_box_stays(structure: Structure, tmp_p
 def test_molecule_in_pieces_without_a_box_is_refused(structure: Structure, tmp_path: Path) -> None:
     frames = np.repeat(structure.positions[None], 3, axis=0)
     frames[2, 150:] += 30.0
-    with pytest.raises(InputError, match=r"cut\.xtc: frame 3 has a bond of \d\d\.\d Å, at most 3 Å is possible"):
+    with pytest.raises(
+        InputError,
+        match=r"cut\.xtc: frame 3 has a bond of \d\d\.\d Å \(C of residue 8 to N of residue 9\), at most 3 Å",
+    ):
         read(structure, write(tmp_path / "cut.xtc", frames))
 
 
@@ -121,13 +124,23 @@ def test_unreadable_trajectory_is_told(
         frame_count(path, structure)
 
 
-@pytest.mark.parametrize("fraction", [0.2, 0.97])
-def test_truncated_trajectory_is_told(structure: Structure, tmp_path: Path, fraction: float) -> None:
-    path = write(tmp_path / "one.xtc", np.repeat(structure.positions[None], 4, axis=0))
+def test_truncated_trajectory_is_told_and_its_whole_frames_kept_on_request(
+    structure: Structure, tmp_path: Path
+) -> None:
+    frames = structure.positions + np.random.default_rng(0).normal(0, 0.1, (4, *structure.positions.shape))
+    path = write(tmp_path / "one.xtc", frames)
+    whole = read(structure, path)
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * fraction)])
-    with pytest.raises(InputError, match=r"one\.xtc: cannot be read as an XTC trajectory: .*"):
-        read(structure, path)
+    path.write_bytes(content[: int(len(content) * 0.6)])
+    with pytest.raises(InputError, match=r"one\.xtc: is cut short in frame 3; the 2 whole frames before it are used"):
+        frame_count(path, structure)
+    assert frame_count(path, structure, keep_truncated=True) == 2
+    plan = [PlannedFrame(1, index, 0.0) for index in range(2)]
+    kept = np.stack([frame.positions for frame in read_frames(structure, [path], plan)])
+    assert np.array_equal(kept, whole[:2])
+    path.write_bytes(content[: int(len(content) * 0.2)])
+    with pytest.raises(InputError, match=r"one\.xtc: holds no whole frame$"):
+        frame_count(path, structure, keep_truncated=True)
 
 
 def test_coordinates_that_are_not_finite_are_told(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`moedsr data prepare`: ensembles to a surface store."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +15,9 @@ from moedsr.config_file import YamlSource
 @click.option("--settings", type=click.Path(path_type=Path, dir_okay=False), help="YAML file of settings.")
 @click.option("--frames", type=int, help="Frames kept per protein.")
 @click.option("--surface-points", type=int, help="Points on each frame's surface.")
+@click.option("--chain", help="Protein chain taken, where a file has several; `A,B` takes both.")
+@click.option("--ligand", multiple=True, help="Residue name of a ligand or ion taken too; may be repeated.")
+@click.option("--keep-truncated", is_flag=True, help="Use the whole frames of a trajectory that was cut short.")
 @click.option("--address", help="Ray cluster. [default: $RAY_ADDRESS, else this machine]")
 def prepare(
     source: str,
@@ -21,29 +25,37 @@ def prepare(
     settings: Path | None,
     frames: int | None,
     surface_points: int | None,
+    chain: str | None,
+    ligand: tuple[str, ...],
+    keep_truncated: bool,
     address: str | None,
 ) -> None:
     """Turn the trajectories of SOURCE into a surface store, in parallel.
 
     Can be called again after an interruption: finished proteins are kept.
 
-    SOURCE is `mini-atlas` (bundled) or a folder of ensembles in ATLAS layout.
+    SOURCE is `mini-atlas` (bundled) or a folder of ensembles: ID/ID.pdb (or .cif, .gro, .psf) with ID/ID_R1.xtc
+    (or .trr, .dcd, .nc, .h5, .pdb), ID/ID_R2.xtc, … Solvent, ions and ligands are left out.
     """
     from moedsr.data.ensemble import find_ensembles
     from moedsr_platform.cluster import connect
     from moedsr_platform.preparation import prepare_store
 
-    chosen = _settings(settings, frames, surface_points)
+    chosen = _settings(
+        settings,
+        frames=frames,
+        surface_points=surface_points,
+        chains=None if chain is None else chain.split(","),
+        ligands=ligand or None,
+        keep_truncated=keep_truncated or None,
+    )
     find_ensembles(source)  # what is wrong with the source is said before a cluster starts
     connect(address)
     made = prepare_store(source, chosen, store, click.echo)
     click.echo(f"store {store}: {len(made.names())} proteins, fingerprint {made.fingerprint}")
 
 
-def _settings(file: Path | None, frames: int | None, surface_points: int | None) -> PrepareConfig:
-    """Settings of a file (PrepareConfig's own keys) with the options put in."""
+def _settings(file: Path | None, **options: Any) -> PrepareConfig:
+    """Settings of a file (PrepareConfig's own keys) with the options that were given put in."""
     values = {} if file is None else YamlSource(file).build(PrepareConfig).model_dump()
-    values |= {
-        key: value for key, value in (("frames", frames), ("surface_points", surface_points)) if value is not None
-    }
-    return PrepareConfig(**values)
+    return PrepareConfig(**values | {key: value for key, value in options.items() if value is not None})

@@ -28,8 +28,12 @@ class Meter:
         self._began = time.monotonic()
 
     def skip(self, amount: float) -> None:
-        """An amount that was done before: it counts as done, but not for the rate, which is taken from now on."""
+        """An amount that was done before: it counts as done, but not for the rate."""
         self._done += amount
+        self._before += amount
+
+    def begin(self) -> None:
+        """From now on the rate is measured: what was before was preparation."""
         self._before = self._done
         self._began = time.monotonic()
 

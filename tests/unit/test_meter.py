@@ -22,7 +22,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_rate_and_time_left_are_those_of_the_work_done_now(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with meter("p", 100, lambda rate: f"{rate:.1f}/s") as shown:
-        shown.skip(60)
+        clock.now += 5
+        shown.skip(50)
+        shown.begin()
+        shown.skip(10)
         clock.now += 5
         shown.advance(10, "note")
     assert capsys.readouterr().err == "p 70%, note, 2.0/s, 15 s left\n"

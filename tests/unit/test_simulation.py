@@ -210,7 +210,7 @@ def test_second_process_on_the_same_ensemble_is_refused(protein: Structure, engi
     def simulate_again(replica: int, frames: int, *, before: bool = False) -> None:
         simulate(protein, "p", tmp_path, SHORT, engine)
 
-    with pytest.raises(JobError, match="another process simulates it already"):
+    with pytest.raises(JobError, match="another process works there already"):
         simulate(protein, "p", tmp_path, SHORT, engine, simulate_again)
 
 

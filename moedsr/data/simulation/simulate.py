@@ -4,24 +4,22 @@ While it is under way it lies in ``OUT/.ID.partial``, which a killed simulation 
 simulation goes on with; finished, that folder becomes ``OUT/ID``.
 """
 
-import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
 import openmm
 
+from moedsr.data.folder_lock import alone_in
 from moedsr.data.simulation.engine import Engine
 from moedsr.data.simulation.replica import Replica
 from moedsr.data.simulation.settings import SimulationSettings
 from moedsr.data.simulation.system import complete_protein, load_p0
 from moedsr.data.structure import Structure
-from moedsr.errors import InputError, JobError
+from moedsr.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +65,7 @@ def simulate(
         partial.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from error
-    with _alone(partial):
+    with alone_in(partial):
         _begin(partial, order, structure, settings)
         p0 = load_p0(partial / f"{name}.pdb", settings)
         for number in range(1, settings.replicas + 1):
@@ -127,19 +125,6 @@ def _fingerprint(structure: Structure) -> str:
     state = sha256(repr((structure.atom_names, structure.residue_names)).encode())
     state.update(structure.positions.round(3).tobytes())
     return state.hexdigest()[:16]
-
-
-@contextmanager
-def _alone(partial: Path) -> Iterator[None]:
-    """Raises JobError where another process simulates in this folder."""
-    held = os.open(partial, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise JobError(f"{partial}: another process simulates it already; wait for it or stop it") from error
-    finally:
-        os.close(held)
 
 
 def _write_whole(path: Path, text: str) -> None:

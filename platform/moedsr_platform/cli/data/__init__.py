@@ -3,14 +3,15 @@
 import click
 
 from moedsr_platform.cli.data.check import check
+from moedsr_platform.cli.data.fetch import fetch
 from moedsr_platform.cli.data.prepare import prepare
 from moedsr_platform.cli.data.simulate import simulate
 
 
 @click.group()
 def data() -> None:
-    """Ensembles and surface stores: simulate, prepare, check."""
+    """Ensembles and surface stores: fetch, simulate, prepare, check."""
 
 
-for command in (simulate, prepare, check):
+for command in (fetch, simulate, prepare, check):
     data.add_command(command)

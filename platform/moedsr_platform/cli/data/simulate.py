@@ -102,6 +102,7 @@ def shown_by(meter: "Meter") -> "Progress":
         seen[replica] = frames
         if before:
             meter.skip(new)
+            meter.begin()
         else:
             meter.advance(new, f"R{replica}")
 

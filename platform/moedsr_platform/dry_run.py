@@ -1,10 +1,15 @@
 """What a sweep would do and need, without doing it."""
 
+import math
+from collections.abc import Mapping
+
 import yaml
 
 from moedsr_platform import cluster
-from moedsr_platform.search_space import Domain
+from moedsr_platform.preparation import store_path
+from moedsr_platform.search_space import PREPARE, Scalar, data_settings, grid_points
 from moedsr_platform.sweep_file import SweepFile
+from moedsr_platform.tracking_store import without_password
 
 
 def describe(sweep: SweepFile, address: str | None) -> str:
@@ -17,7 +22,8 @@ def describe(sweep: SweepFile, address: str | None) -> str:
     fit = cluster.trials_at_once(sweep.resources, nodes)
     at_once = min(fit, sweep.resources.concurrent_trials or fit)
     resolved = yaml.safe_dump(sweep.base.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    search = [f"  {key}: {_domain(domain)}" for key, domain in sweep.search.items()]
+    search = [f"  {key}: {domain.text()}" for key, domain in sweep.search.items()]
+    start = [f"  {number}. {_point(point)}" for number, point in enumerate(sweep.start, start=1)]
     total = sweep.points * sweep.seeds
     held = f"it can hold {at_once} trials at a time" if fit else "it cannot hold one trial"
     lines = [
@@ -25,33 +31,60 @@ def describe(sweep: SweepFile, address: str | None) -> str:
         *(f"  {line}" for line in resolved.splitlines()),
         "search:" if search else "search: nothing",
         *search,
+        *(["start:", *start] if start else []),
         f"sampler: {sweep.sampler}, {sweep.points} points x {sweep.seeds} seeds = {total} trials of "
         f"{sweep.base.training.steps} steps" + (f", of {_size(sweep)} possible points" if _size(sweep) else ""),
         f"scheduler: {_scheduler(sweep)}",
-        f"objective: {sweep.objective.mode} {sweep.objective.metric}",
+        "objective: " + ", ".join(f"{objective.mode} {objective.metric}" for objective in sweep.objectives),
+        f"study: {without_password(sweep.storage) if sweep.storage else 'optuna.db in the folder of the sweep'}",
+        *_stores(sweep),
         f"one trial: {cluster.needs(sweep.resources)}",
         f"{'this machine' if address is None else address}: {cluster.offers(nodes)}; {held}",
     ]
     return "\n".join(lines)
 
 
-def _domain(domain: Domain) -> str:
-    values = ", ".join(str(value) for value in domain.values)
-    return f"one of {values}" if domain.listed else f"{domain.kind} from {values.replace(', ', ' to ')}"
+def _point(point: Mapping[str, Scalar]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in point.items()) or "all keys sampled"
 
 
 def _size(sweep: SweepFile) -> int | None:
     """Number of different points, None when a range is searched or nothing is."""
     if not sweep.search or not all(domain.listed for domain in sweep.search.values()):
         return None
-    size = 1
-    for domain in sweep.search.values():
-        size *= len(domain.values)
-    return size
+    return len(grid_points(sweep.search))
 
 
 def _scheduler(sweep: SweepFile) -> str:
+    """The rule, and the steps at which it can stop a trial: it hears of a trial only when that is validated."""
     if sweep.scheduler is None:
         return "none"
+    steps, every = sweep.base.training.steps, sweep.base.training.validate_every
+    if sweep.scheduler.median is not None:
+        median = sweep.scheduler.median
+        return (
+            f"median, a trial below the median of the others stops, at validations from step {median.grace_steps} on, "
+            f"when {median.min_trials} others have come as far"
+        )
     asha = sweep.scheduler.asha
-    return f"asha, from step {asha.grace_steps}, one in {asha.reduction_factor} goes on at each rung"
+    assert asha is not None
+    rungs = [asha.grace_steps]
+    while rungs[-1] * asha.reduction_factor < steps:
+        rungs.append(rungs[-1] * asha.reduction_factor)
+    heard = list(dict.fromkeys(min(math.ceil(rung / every) * every, steps) for rung in rungs))
+    return f"asha, one in {asha.reduction_factor} goes on after the validations at steps {', '.join(map(str, heard))}"
+
+
+def _stores(sweep: SweepFile) -> list[str]:
+    """The stores that a sweep varies, and whether they are there."""
+    sections = data_settings(sweep.base, sweep.search)
+    if len(sections) < 2:
+        return []
+    lines = []
+    for data in sections:
+        place = store_path(data)
+        there = "prepared" if (place / "manifest.json").exists() else "to be prepared before the first trial"
+        own = data.prepare.model_dump()
+        varied = [f"{key} = {own[key.removeprefix(PREPARE)]}" for key in sweep.search if key.startswith(PREPARE)]
+        lines.append(f"  {', '.join(varied)}: {place}, {there}")
+    return ["stores:", *lines]

@@ -1,13 +1,12 @@
 """What a sweep varies: the domain of one configuration key, and a configuration with such values put in."""
 
-import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from moedsr.config import Config, Section
+from moedsr.config import Config, DataConfig, Section
 from moedsr.config_file import explain
 from moedsr.errors import InputError
 
@@ -18,17 +17,22 @@ Scalar = str | int | float | bool | None
 Values = Annotated[tuple[Scalar, ...], Field(min_length=1)]
 IntRange = tuple[int, int]
 KINDS = ("choice", "uniform", "loguniform", "int", "grid")
-FIXED_SECTIONS = ("data",)
-"""Sections that no trial may vary: all trials of a sweep read one store."""
+PREPARE = "data.prepare."
+"""Keys that make a store: a sweep that varies them prepares one for each of their values before its first trial."""
+FIXED = "data."
+"""Keys that no trial may vary, ``PREPARE`` apart: which proteins are learned and scored is the question itself."""
 
 
 class Domain(Section):
-    """The values of one key: exactly one of the kinds. Ranges include both ends."""
+    """The values of one key: exactly one of the kinds, perhaps with a condition. Ranges include both ends."""
 
     choice: Values | None = Field(None, description="one of these values")
     uniform: tuple[float, float] | None = Field(None, description="a number from low to high")
     loguniform: tuple[float, float] | None = Field(None, description="the same, even in the logarithm")
     grid: Values | None = Field(None, description="each of these values, for `sampler: grid`")
+    when: dict[str, Scalar | Values] = Field(
+        default={}, description="searched only where other searched keys have this value, or one of these"
+    )
     int: IntRange | None = Field(None, description="a whole number from low to high")
 
     @model_validator(mode="after")
@@ -54,6 +58,42 @@ class Domain(Section):
     def listed(self) -> bool:
         return self.kind in ("choice", "grid")
 
+    @property
+    def _ends(self) -> tuple[float, float]:
+        ends = self.int or self.uniform or self.loguniform
+        assert ends is not None
+        return ends
+
+    def active(self, point: Mapping[str, Any]) -> bool:
+        """Whether the key is searched at a point that holds the values of the keys above it."""
+        return all(key in point and point[key] in as_values(allowed) for key, allowed in self.when.items())
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is one of the domain's."""
+        if self.listed:
+            return value in self.values
+        low, high = self._ends
+        kind = int if self.int is not None else int | float
+        return isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high
+
+    def nearest(self, value: Any) -> Scalar | None:
+        """The value of the domain that is closest to a number, None where there is none."""
+        if not isinstance(value, int | float):
+            return None
+        if not self.listed:
+            low, high = self._ends
+            inside = min(max(value, low), high)
+            return round(inside) if self.int is not None else inside
+        numbers = [own for own in self.values if isinstance(own, int | float)]
+        return min(numbers, key=lambda own: abs(own - value), default=None)
+
+    def text(self) -> str:
+        """``one of 4, 8``, ``loguniform from 0.1 to 1, when router.backbone is q_mpnn``."""
+        values = [str(value) for value in self.values]
+        said = f"one of {', '.join(values)}" if self.listed else f"{self.kind} from {' to '.join(values)}"
+        conditions = [f"{key} is {' or '.join(map(str, as_values(allowed)))}" for key, allowed in self.when.items()]
+        return said + (f", when {' and '.join(conditions)}" if conditions else "")
+
     def distribution(self) -> "BaseDistribution":
         """The same for Optuna."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -67,24 +107,55 @@ class Domain(Section):
         return CategoricalDistribution(self.values)
 
 
+def as_values(value: Scalar | tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+    """One value as a tuple, several as they are."""
+    return value if isinstance(value, tuple) else (value,)
+
+
 def grid_points(search: Mapping[str, Domain]) -> list[dict[str, Scalar]]:
-    """Every combination of listed values, the last key varying fastest."""
-    combinations = itertools.product(*(domain.values for domain in search.values()))
-    return [dict(zip(search, values, strict=True)) for values in combinations]
+    """Every combination of listed values (of a range: its ends), the last key varying fastest.
+
+    A key whose condition does not hold is left out, and counts once.
+    """
+    points: list[dict[str, Scalar]] = [{}]
+    for key, domain in search.items():
+        points = [
+            wider
+            for point in points
+            for wider in ([{**point, key: value} for value in domain.values] if domain.active(point) else [point])
+        ]
+    return points
+
+
+def involved(search: Mapping[str, Domain], keys: Iterable[str]) -> dict[str, Domain]:
+    """Those of the keys that are searched, with the keys that their conditions name, in the order of the search."""
+    wanted = set(keys)
+    for key, domain in reversed(list(search.items())):  # conditions name keys above
+        if key in wanted:
+            wanted |= domain.when.keys()
+    return {key: domain for key, domain in search.items() if key in wanted}
 
 
 def searchable_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
     """Dotted names of every number that a trial may vary."""
     keys: list[str] = []
     for name, field in model.model_fields.items():
-        kind = field.annotation
-        if not prefix and name in FIXED_SECTIONS:
-            continue
+        kind, key = field.annotation, f"{prefix}{name}"
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            keys += searchable_keys(kind, f"{prefix}{name}.")
-        else:
-            keys.append(f"{prefix}{name}")
+            keys += searchable_keys(kind, f"{key}.")
+        elif not key.startswith(FIXED) or key.startswith(PREPARE):
+            keys.append(key)
     return keys
+
+
+def data_settings(base: Config, search: Mapping[str, Domain]) -> list[DataConfig]:
+    """The data section of every store that a sweep reads, each once; the base's own where none is varied."""
+    varied = [key for key in search if key.startswith(PREPARE)]
+    found: dict[str, DataConfig] = {}
+    for point in grid_points(involved(search, varied)):
+        data = override(base, {key: point[key] for key in varied if key in point}).data
+        found.setdefault(data.prepare.model_dump_json(), data)
+    return list(found.values())
 
 
 def override(base: Config, values: Mapping[str, Any]) -> Config:

@@ -1,89 +1,134 @@
-"""Optuna behind Tune: which point comes next, and what the sampler learns from a trial."""
+"""Optuna behind Tune: which point comes next, and what the sampler learns from a trial.
 
-from typing import TYPE_CHECKING, Any
+Tune's own OptunaSearch keeps its state in a pickle and forgets, when a sweep is resumed, which trials it has to wait
+for. Here all state is in the study: Tune's snapshot only says which trials Tune knows.
+"""
 
-import optuna
-from ray.tune.search.optuna import OptunaSearch
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from moedsr_platform.search_space import grid_points
+from ray.tune.search import Searcher
+
+from moedsr_platform.samplers import make_sampler
+from moedsr_platform.search_space import Scalar, grid_points
+from moedsr_platform.study import Point, SweepStudy
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.trial import FAILURE
-
-if TYPE_CHECKING:
-    from optuna.samplers import BaseSampler
+from moedsr_platform.worker import STEP
 
 SEED = "training.seed"
 
 
-class SweepSearch(OptunaSearch):
-    """OptunaSearch that repeats each point with several seeds, and learns from a trial's best validation.
+@dataclass(frozen=True)
+class StudyPlace:
+    """Where the study of a sweep is kept; without an address, in memory.
 
-    Most reports carry no validation: those are passed over. With several seeds a point is worth the mean of
-    its trials, and the sampler hears of it when the last one has ended. A trial that the scheduler stopped
-    counts with the value it had.
+    Attributes:
+        url: database.
+        name: of the study: the sweep's id.
+        again: whether a study of this name may be there already, because the sweep is resumed.
     """
 
-    def __init__(self, sweep: SweepFile) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        objective = sweep.objective
-        super().__init__(
-            space={key: domain.distribution() for key, domain in sweep.search.items()} or _nothing,
-            metric=objective.metric,
-            mode=objective.mode,
-            sampler=_sampler(sweep),
-            points_to_evaluate=grid_points(sweep.search)[: sweep.points] if sweep.sampler == "grid" else None,
-        )
-        self._seeds = sweep.seeds
-        self._first_seed = sweep.base.training.seed
-        self._sign = 1.0 if objective.mode == "max" else -1.0
-        self._groups: list[list[str]] = []  # trial ids of each point
-        self._values: dict[str, float] = {}  # best value of each trial so far
-        self._ended: set[str] = set()
+    url: str | None = None
+    name: str = "search"
+    again: bool = False
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The next point, or the last one again with the next seed."""
-        if not self._groups or len(self._groups[-1]) == self._seeds:
-            self._groups.append([])
-        group = self._groups[-1]
-        group.append(trial_id)
-        params = dict(super().suggest(group[0]) or {})
-        if self._seeds > 1:
-            params[SEED] = self._first_seed + len(group) - 1
+
+class SweepSearch(Searcher):
+    """Asks Optuna for points, repeats each with several seeds, and learns from a trial's best validation.
+
+    Most reports carry no validation: those are passed over. A trial counts with the validation that was best in the
+    first objective; the second is read there. With several seeds a point is worth the mean of its trials, and the
+    sampler hears of it when the last one has ended. A trial that was stopped early counts with what it had reached.
+    """
+
+    def __init__(self, sweep: SweepFile, place: StudyPlace | None = None) -> None:
+        super().__init__(metric=sweep.objective.metric, mode=sweep.objective.mode)
+        self._sweep, self._place = sweep, place or StudyPlace()
+        self.study = SweepStudy(self._place.url, self._place.name, sweep.objectives, again=self._place.again)
+        self._fixed: list[dict[str, Scalar]] = list(sweep.start)
+        if sweep.sampler == "grid":
+            self._fixed += grid_points(sweep.search)
+        self._at_once: int | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Tune pickles the searcher: a copy opens the study again."""
+        place = StudyPlace(self._place.url, self._place.name, again=self._place.url is not None)
+        return SweepSearch, (self._sweep, place)
+
+    def set_max_concurrency(self, max_concurrent: int) -> bool:
+        """Held here: Tune's own limiter ignores, after a resume, the ends of trials that it did not begin."""
+        self._at_once = max_concurrent
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The first point that still lacks a trial, else a new one; None while enough trials run."""
+        running = sum(trial not in point.ended for point in self.study.points for trial in point.trials)
+        if self._at_once is not None and running >= self._at_once:
+            return None
+        point = next((point for point in self.study.points if point.open and self._lacking(point)), None)
+        if point is None:
+            if len(self.study.points) >= self._sweep.points:
+                return Searcher.FINISHED
+            point = self._new_point()
+        elif not point.trials:
+            self.study.go_on(point, make_sampler(self._sweep, point.number), self._sweep.search)
+        self.study.assign(point, [*point.trials, trial_id])
+        params = dict(point.params)
+        if self._sweep.seeds > 1:
+            params[SEED] = self._sweep.base.training.seed + len(point.trials) - 1
         return params
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keeps the best validation."""
-        value = result.get(self.metric)
-        if value is None:
+        point = self._point_of(trial_id)
+        found = (result.get(objective.metric) for objective in self._sweep.objectives)
+        values = [float(value) for value in found if value is not None and math.isfinite(value)]
+        if point is None or not point.open or len(values) < len(self._sweep.objectives):
             return
-        best = self._values.get(trial_id, value)
-        self._values[trial_id] = max(value, best, key=lambda x: self._sign * x)
+        before = point.values.get(trial_id)
+        sign = self._sweep.objective.sign
+        best = before is None or sign * values[0] > sign * before[0]
+        self.study.report(point, trial_id, int(result.get(STEP, 0)), values, best=best)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells Optuna the value of a point once all of its trials have ended."""
+        point = self._point_of(trial_id)
+        if point is None or not point.open:
+            return
         if result is not None:
             self.on_trial_result(trial_id, result)
             error = error or FAILURE in result
-        if error:
-            self._values.pop(trial_id, None)
-        self._ended.add(trial_id)
-        group = next(group for group in self._groups if trial_id in group)
-        if len(group) < self._seeds or not self._ended.issuperset(group):
+        self.study.end(point, trial_id, "FAIL" if error else "COMPLETE")
+        if self._lacking(point) or not point.ended.keys() >= set(point.trials):
             return
-        values = [self._values[member] for member in group if member in self._values]
-        mean = {self.metric: sum(values) / len(values)} if values else None
-        super().on_trial_complete(group[0], mean, error=not values)
+        found = [
+            point.values[trial] for trial in point.trials if trial in point.values and point.ended[trial] != "FAIL"
+        ]
+        self.study.tell(point, [sum(column) / len(column) for column in zip(*found, strict=True)] or None)
 
+    def save(self, checkpoint_path: str) -> None:
+        """Which trials Tune knows as it saves its own state; all else is in the study."""
+        known = [trial for point in self.study.points for trial in point.trials]
+        Path(checkpoint_path).write_text(json.dumps(known), encoding="utf-8")
 
-def _nothing(trial: object) -> None:
-    """The space of a sweep that searches nothing: one point, perhaps with several seeds."""
+    def restore(self, checkpoint_path: str) -> None:
+        """Gives the places of trials that Tune has forgotten to trials to come: their points are tried, once."""
+        known = set(json.loads(Path(checkpoint_path).read_text(encoding="utf-8")))
+        for point in self.study.points:
+            if point.open and not known.issuperset(point.trials):
+                self.study.assign(point, [trial for trial in point.trials if trial in known])
 
+    def _new_point(self) -> Point:
+        number = len(self.study.points)
+        fixed = self._fixed[number] if number < len(self._fixed) else {}
+        return self.study.ask(make_sampler(self._sweep, number), self._sweep.search, fixed)
 
-def _sampler(sweep: SweepFile) -> "BaseSampler":
-    from optuna.samplers import RandomSampler, TPESampler
+    def _lacking(self, point: Point) -> bool:
+        return len(point.trials) < self._sweep.seeds
 
-    if sweep.sampler == "tpe":
-        # a third of the points at random first; parallel trials spread out
-        start = max(3, sweep.points // 3)
-        return TPESampler(seed=sweep.sampler_seed, n_startup_trials=start, constant_liar=True, multivariate=True)
-    return RandomSampler(seed=sweep.sampler_seed)
+    def _point_of(self, trial_id: str) -> Point | None:
+        return next((point for point in self.study.points if trial_id in point.trials), None)

@@ -15,6 +15,7 @@ from moedsr_platform.board import Board
 from moedsr_platform.interruption import watch_signals
 from moedsr_platform.preparation import ensure_store
 from moedsr_platform.progress import Display, display, result_text
+from moedsr_platform.search_space import data_settings
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.sweep_folder import SweepFolder, new_folder, old_folder
 from moedsr_platform.tracking_store import (
@@ -72,7 +73,8 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
     at_once = cluster.concurrency(sweep.resources, nodes)
     if not away:
         connect()  # makes and migrates an embedded store
-    data, store = ensure_store(sweep.base.data, show.say)
+    made = [ensure_store(data, show.say) for data in data_settings(sweep.base, sweep.search)]
+    data, store = made[0]
     base = sweep.base.model_copy(update={"data": data})
     folder = folder or new_folder(sweep, request.file)
     with Tracker.open(folder=folder.tracking, away=away) as tracker:
@@ -83,6 +85,7 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
             objective=sweep.objective,
             resources=sweep.resources,
             train=request.train,
+            stores={data.prepare.model_dump_json(): str(store.path) for data, store in made},
         )
         board = Board(
             metric=sweep.objective.metric,
@@ -98,7 +101,9 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
             f"each {cluster.needs(sweep.resources)}; cluster: {cluster.offers(nodes)}"
         )
         show.say(f"results go to {results_folder()}, runs to {without_password(tracker.uri)}")
-        tags = _tags(sweep, folder, store.fingerprint)
+        if board.total > 1:
+            show.say(f"the search as it goes on: optuna-dashboard {without_password(sweep.storage or folder.study)}")
+        tags = _tags(sweep, folder, " ".join(store.fingerprint for _, store in made))
         parent = None
         if board.total > 1:
             parent = tracker.sweep_run(folder.sweep_id, tags, _params(sweep, base), folder.path / "sweep.yaml")
@@ -167,8 +172,8 @@ class _Session:
         from ray import tune
 
         from moedsr_platform.events import TrialEvents
-        from moedsr_platform.scheduler import Asha
-        from moedsr_platform.searcher import SweepSearch
+        from moedsr_platform.scheduler import EarlyStopping
+        from moedsr_platform.searcher import StudyPlace, SweepSearch
 
         sweep = self.request.sweep
         function = trainable(self.spec)
@@ -180,8 +185,8 @@ class _Session:
             tune_config=tune.TuneConfig(
                 num_samples=self.board.total,
                 max_concurrent_trials=self.at_once,
-                search_alg=SweepSearch(sweep),
-                scheduler=Asha(sweep, self.folder.trials) if sweep.scheduler else None,
+                search_alg=SweepSearch(sweep, StudyPlace(self._study, self.folder.sweep_id, self.request.resume)),
+                scheduler=EarlyStopping(sweep, self.folder.trials) if sweep.scheduler else None,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
@@ -192,6 +197,11 @@ class _Session:
                 verbose=0,
             ),
         )
+
+    @property
+    def _study(self) -> str | None:
+        """The database of the Optuna study; a single trial needs none."""
+        return (self.request.sweep.storage or self.folder.study) if self.board.total > 1 else None
 
     def _say_result(self) -> None:
         if self.board.rows:
@@ -250,7 +260,7 @@ class _Session:
 
 
 def _params(sweep: SweepFile, base: Config) -> dict[str, Any]:
-    search = {f"search.{key}": f"{domain.kind} {list(domain.values)}" for key, domain in sweep.search.items()}
+    search = {f"search.{key}": domain.text() for key, domain in sweep.search.items()}
     return {**base.flat(), **search, "sampler": sweep.sampler, "seeds": sweep.seeds}
 
 

@@ -1,27 +1,22 @@
 """The sweep file and the run file: one YAML file that says everything a command is to do."""
 
-import itertools
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from moedsr.config import Config, Positive, Section
-from moedsr.config_file import YamlSource, did_you_mean
+from moedsr.config_file import YamlSource
 from moedsr.errors import InputError
-from moedsr_platform.search_space import (
-    FIXED_SECTIONS,
-    KINDS,
-    Domain,
-    grid_points,
-    problem_with,
-    searchable_keys,
-)
+from moedsr_platform.search_space import Domain, Scalar, grid_points
+from moedsr_platform.sweep_checks import check_domains, check_search
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-METRICS = ("val/iou", "val/chamfer", "val/chamfer_l1", "val/normal_consistency", "val/gap_closed")
+SCORES = ("val/iou", "val/chamfer", "val/chamfer_l1", "val/normal_consistency", "val/gap_closed")
+COSTS = ("perf/active_parameters", "perf/parameters", "perf/steps_per_second", "system/memory_gib")
+Sampler = Literal["random", "grid", "tpe", "multivariate_tpe", "nsga2"]
 
 
 class Asha(Section):
@@ -33,17 +28,42 @@ class Asha(Section):
     )
 
 
-class Scheduler(Section):
-    """How trials are stopped early."""
+class Median(Section):
+    """Median stopping: a trial stops when its best so far is below the median of the others' means up to that step."""
 
-    asha: Asha
+    grace_steps: Positive = Field(..., description="no trial stops before this optimiser step")
+    min_trials: Positive = Field(3, description="nor before so many others have come as far")
+
+
+class Scheduler(Section):
+    """How trials are stopped early: exactly one rule. Time is counted in optimiser steps."""
+
+    asha: Asha | None = None
+    median: Median | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.asha is None) == (self.median is None):
+            raise ValueError("must hold exactly one of asha, median")
+        return self
+
+    @property
+    def grace_steps(self) -> int:
+        rule = self.asha or self.median
+        assert rule is not None
+        return rule.grace_steps
 
 
 class Objective(Section):
-    """What makes one trial better than another: the best validation of each counts."""
+    """What makes one trial better than another."""
 
-    metric: Literal[METRICS] = "val/iou"  # type: ignore[valid-type]
+    metric: Literal[SCORES + COSTS] = "val/iou"  # type: ignore[valid-type]
     mode: Literal["max", "min"] = "max"
+
+    @property
+    def sign(self) -> float:
+        """Factor that makes more better."""
+        return 1.0 if self.mode == "max" else -1.0
 
 
 class Resources(Section):
@@ -84,12 +104,20 @@ class SweepFile(Section):
     name: Name
     base: Config
     search: dict[str, Domain] = Field(default={}, description="dotted configuration key: its domain")
-    sampler: Literal["tpe", "random", "grid"] = "tpe"
-    sampler_seed: int = Field(0, description="the same seed and trial order sample the same points")
-    scheduler: Scheduler | None = Field(None, description="`none`, or `asha`")
+    start: tuple[dict[str, Scalar], ...] = Field(
+        default=(), description="points tried first, by search key; keys left out are sampled"
+    )
+    sampler: Sampler = "multivariate_tpe"
+    sampler_seed: int = Field(0, description="the same seed and the same results sample the same points")
+    storage: str | None = Field(
+        None, description="database URL of the Optuna study; default: optuna.db in the sweep's folder"
+    )
+    scheduler: Scheduler | None = Field(None, description="`none`, `asha` or `median`")
     trials: Positive | None = Field(None, description="points sampled; with `sampler: grid` default all points")
     seeds: Positive = Field(1, description="trials of each point, with training.seed, training.seed + 1, ...")
-    objective: Objective = Objective()
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=2)] = Field(
+        (Objective(),), alias="objective", description="one, or a list of two: a score, and what it is weighed against"
+    )
     resources: Resources = Resources()
     register_as: Register | None = Field(None, alias="register")
 
@@ -97,6 +125,18 @@ class SweepFile(Section):
     @classmethod
     def _none(cls, value: Any) -> Any:
         return None if value == "none" else value
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return (Objective.model_validate(value),)
+        return tuple(value) if isinstance(value, list) else value
+
+    @property
+    def objective(self) -> Objective:
+        """The first objective: it chooses the best validation of a trial, and stops trials early."""
+        return self.objectives[0]
 
     @property
     def points(self) -> int:
@@ -129,9 +169,9 @@ def load_sweep(path: Path) -> SweepFile:
     source.data.setdefault("name", path.stem)
     search = source.data.get("search")
     if isinstance(search, dict):
-        _check_domains(source, search)
+        check_domains(source, search)
     sweep = source.build(SweepFile)
-    _check_search(source, sweep)
+    check_search(source, sweep)
     return sweep
 
 
@@ -148,67 +188,3 @@ def load_run(path: Path) -> SweepFile:
     run = source.build(RunFile)
     base = Config(**{name: getattr(run, name) for name in Config.model_fields})
     return SweepFile(name=run.name, base=base, resources=run.resources, register=run.register_as)
-
-
-def _check_domains(source: YamlSource, search: dict[str, Any]) -> None:
-    """Shape of each domain, said more plainly than a type checker would."""
-    keys = searchable_keys()
-    for key, domain in search.items():
-        where = source.where(("search", key))
-        if key.split(".")[0] in FIXED_SECTIONS:
-            raise InputError(f"{where}: `{key}` cannot be searched: all trials of a sweep read one store")
-        if key not in keys:
-            raise InputError(
-                f"{where}: search key `{key}` is not in the configuration{did_you_mean(key, keys)}; "
-                f"keys look like {', '.join(keys[:2])}, ..."
-            )
-        if not isinstance(domain, dict) or len(domain) != 1:
-            raise InputError(f"{where}: `{key}` must hold exactly one of {', '.join(KINDS)}")
-        kind, values = next(iter(domain.items()))
-        where = source.where(("search", key, kind))
-        if kind not in KINDS:
-            hint = did_you_mean(kind, KINDS)
-            raise InputError(f"{where}: `{key}`: unknown kind `{kind}`{hint}; allowed: {', '.join(KINDS)}")
-        if kind in ("choice", "grid") and values in (None, []):
-            raise InputError(f"{where}: `{key}`: {kind} is empty, but must hold at least one value")
-        if kind not in ("choice", "grid") and not (isinstance(values, list) and len(values) == 2):
-            raise InputError(f"{where}: `{key}`: {kind} must be two numbers, [low, high]")
-
-
-def _check_search(source: YamlSource, sweep: SweepFile) -> None:
-    """Rules between the domains, the base and the sampler."""
-    for key, domain in sweep.search.items():
-        where = source.where(("search", key, domain.kind))
-        for value in domain.values:
-            if problem := problem_with(sweep.base, key, value):
-                raise InputError(f"{where}: search {problem}")
-        if sweep.sampler == "grid" and not domain.listed:
-            raise InputError(f"{where}: `{key}` is a {domain.kind} range, but `sampler: grid` needs grid or choice")
-        if sweep.sampler != "grid" and domain.kind == "grid":
-            raise InputError(f"{where}: `{key}`: grid needs `sampler: grid`; `sampler: {sweep.sampler}` takes choice")
-    if sweep.seeds > 1 and "training.seed" in sweep.search:
-        where = source.where(("search", "training.seed"))
-        raise InputError(f"{where}: `training.seed` is searched, but `seeds: {sweep.seeds}` sets it")
-    if sweep.sampler != "grid" and sweep.trials is None:
-        raise InputError(f"{source.where(('sampler',))}: key `trials` is missing: `sampler: {sweep.sampler}` needs it")
-    if not sweep.search and sweep.points > 1:
-        raise InputError(f"{source.where(('trials',))}: `trials` is {sweep.points}, but nothing is searched; use seeds")
-    _check_gate(source, sweep)
-
-
-def _check_gate(source: YamlSource, sweep: SweepFile) -> None:
-    """The one rule between two keys that a sampler could break."""
-    counts, tops = (
-        sweep.search[key].values if key in sweep.search else (value,)
-        for key, value in (
-            ("expert.count", sweep.base.expert.count),
-            ("gate.top_k", sweep.base.gate.top_k),
-        )
-    )
-    for count, top in itertools.product(counts, tops):
-        if isinstance(count, int) and isinstance(top, int) and top > count:
-            key = "gate.top_k" if "gate.top_k" in sweep.search else "expert.count"
-            raise InputError(
-                f"{source.where(('search', key))}: gate.top_k {top} can meet expert.count {count}, "
-                "but must be at most expert.count"
-            )

@@ -21,6 +21,7 @@ class SweepFolder:
     sweep.json   the resolved sweep
     sweep.yaml   the file as it was
     trials.json  the result table so far
+    optuna.db    the search, unless `storage` names another database
     tune/        Tune's own state
     trials/      checkpoints, one folder a trial
     tracking/    what the tracking store has not got yet
@@ -43,6 +44,11 @@ class SweepFolder:
     @property
     def tracking(self) -> Path:
         return self.path / "tracking"
+
+    @property
+    def study(self) -> str:
+        """Address of the study's database."""
+        return f"sqlite:///{self.path / 'optuna.db'}"
 
     @property
     def rows(self) -> Path:

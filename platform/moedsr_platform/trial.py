@@ -1,8 +1,8 @@
 """One trial: a Tune function that trains with the sampled values, in its own process or in a Ray Train job."""
 
 import gc
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class TrialSpec:
     Attributes:
         base: the base configuration, as JSON.
         store: the prepared surface store.
+        stores: where a sweep varies ``data.prepare``: settings as JSON, and the store made with them.
         folder: where the trials keep their checkpoints, one folder each, named by trial id.
         train: the training function; None for ``moedsr.training.train``.
     """
@@ -34,10 +35,13 @@ class TrialSpec:
     objective: Objective
     resources: Resources
     train: TrainFunction | None = None
+    stores: Mapping[str, str] = field(default_factory=dict)
 
     def config(self, params: dict[str, Any]) -> Config:
         """The complete configuration of the trial with these sampled values."""
-        return override(Config.model_validate_json(self.base), params)
+        config = override(Config.model_validate_json(self.base), params)
+        store = Path(self.stores.get(config.data.prepare.model_dump_json(), self.store))
+        return config.model_copy(update={"data": config.data.model_copy(update={"store": store})})
 
     @property
     def restarts(self) -> int:
@@ -50,9 +54,10 @@ class TrialSpec:
 
     def task(self, params: dict[str, Any], trial_id: str) -> dict[str, Any]:
         """What ``run_training`` takes."""
+        config = self.config(params)
         return {
-            "config": self.config(params).model_dump_json(),
-            "store": self.store,
+            "config": config.model_dump_json(),
+            "store": str(config.data.store),
             "folder": str(self.trial_folder(trial_id).path),
             "metric": self.objective.metric,
             "mode": self.objective.mode,

@@ -6,8 +6,10 @@ from moedsr.config import Config
 from moedsr.errors import InputError
 from moedsr_platform.search_space import (
     Domain,
+    data_settings,
     describe,
     grid_points,
+    involved,
     override,
     problem_with,
     searchable_keys,
@@ -16,9 +18,10 @@ from moedsr_platform.search_space import (
 BASE = Config.model_validate_json('{"data": {"source": "mini-atlas"}}')
 
 
-def test_every_key_of_the_configuration_but_the_data_can_be_searched() -> None:
+def test_every_key_of_the_configuration_but_the_choice_of_data_can_be_searched() -> None:
     keys = searchable_keys()
-    assert set(keys) == {key for key in BASE.flat() if not key.startswith("data.")}
+    chosen = {"data.source", "data.store", "data.proteins", "data.replicas", "data.frames"}
+    assert set(keys) == BASE.flat().keys() - chosen
 
 
 def test_a_grid_is_every_combination_once() -> None:
@@ -27,6 +30,62 @@ def test_a_grid_is_every_combination_once() -> None:
     assert len(points) == 6
     assert points[0] == {"a": 1, "b": "x"}
     assert len({tuple(point.items()) for point in points}) == 6
+
+
+CONDITIONAL = {
+    "router.backbone": Domain(choice=("q_mpnn", "dmasif", "pointcnn")),
+    "router.radial_basis": Domain(int=(8, 32), when={"router.backbone": "q_mpnn"}),
+    "router.layers": Domain(choice=(1, 2), when={"router.backbone": ("q_mpnn", "dmasif")}),
+    "expert.count": Domain(choice=(4, 8)),
+}
+
+
+def test_a_key_under_a_condition_counts_only_where_that_holds() -> None:
+    points = grid_points({key: CONDITIONAL[key] for key in ("router.backbone", "router.layers")})
+    assert points == [
+        {"router.backbone": "q_mpnn", "router.layers": 1},
+        {"router.backbone": "q_mpnn", "router.layers": 2},
+        {"router.backbone": "dmasif", "router.layers": 1},
+        {"router.backbone": "dmasif", "router.layers": 2},
+        {"router.backbone": "pointcnn"},
+    ]
+    assert list(involved(CONDITIONAL, ["router.layers"])) == ["router.backbone", "router.layers"]
+    assert list(involved(CONDITIONAL, ["gate.top_k"])) == []
+
+
+@pytest.mark.parametrize(
+    ("domain", "value", "holds", "nearest"),
+    [
+        (Domain(choice=(4, 8)), 8, True, 8),
+        (Domain(choice=(4, 8)), 5, False, 4),
+        (Domain(choice=("a", None)), None, True, None),
+        (Domain(uniform=(0.5, 1.0)), 1, True, 1),
+        (Domain(loguniform=(0.5, 1.0)), 2.0, False, 1.0),
+        (Domain(int=(2, 4)), 3, True, 3),
+        (Domain(int=(2, 4)), 2.5, False, 2),
+        (Domain(int=(2, 4)), True, False, 2),
+    ],
+)
+def test_whether_a_domain_holds_a_value_and_which_of_its_own_is_nearest(
+    domain: Domain, value: object, holds: bool, nearest: object
+) -> None:
+    assert (domain.holds(value), domain.nearest(value)) == (holds, nearest)
+
+
+def test_a_domain_in_words() -> None:
+    assert CONDITIONAL["router.layers"].text() == "one of 1, 2, when router.backbone is q_mpnn or dmasif"
+    assert Domain(loguniform=(0.001, 0.1)).text() == "loguniform from 0.001 to 0.1"
+
+
+def test_each_store_that_a_sweep_varies_is_named_once() -> None:
+    search = {
+        "data.prepare.time_mode": Domain(choice=("concat", "replica")),
+        "data.prepare.frames": Domain(choice=(10, 20), when={"data.prepare.time_mode": "replica"}),
+        "expert.count": Domain(choice=(4, 8)),
+    }
+    found = [(data.prepare.time_mode, data.prepare.frames) for data in data_settings(BASE, search)]
+    assert found == [("concat", 100), ("replica", 10), ("replica", 20)]
+    assert data_settings(BASE, {"expert.count": Domain(choice=(4, 8))}) == [BASE.data]
 
 
 def test_sampled_values_replace_those_of_the_base_and_nothing_else() -> None:

@@ -30,7 +30,7 @@ def test_a_good_file_is_read_with_its_defaults(tmp_path: Path) -> None:
     sweep = load_sweep(write(tmp_path, GOOD + "scheduler: none\nresources: {concurrent_trials: auto}\n"))
     assert sweep.base.training.steps == 100
     assert sweep.search["expert.count"].values == (4, 8)
-    assert (sweep.points, sweep.seeds, sweep.sampler, sweep.scheduler) == (6, 1, "tpe", None)
+    assert (sweep.points, sweep.seeds, sweep.sampler, sweep.scheduler) == (6, 1, "multivariate_tpe", None)
     assert sweep.objective.metric == "val/iou"
     assert sweep.resources.concurrent_trials is None
     assert sweep.register_as is None
@@ -58,7 +58,12 @@ def test_a_grid_has_all_points_unless_told_otherwise(tmp_path: Path) -> None:
         ("[4, 8]", "[]", 6, r"`expert.count`: choice is empty, but must hold at least one value"),
         ("expert.count", "expert.counts", 6, r"search key `expert.counts` is not in the configuration "
          r"\(did you mean `expert.count`\?\)"),
-        ("expert.count", "data.prepare.frames", 6, r"`data.prepare.frames` cannot be searched: all trials"),
+        ("expert.count: {choice: [4, 8]}", "data.source: {choice: [a, b]}", 6,
+         r"`data.source` cannot be searched: .* only `data.prepare` can vary"),
+        ("expert.count: {choice: [4, 8]}", "data.prepare.frame: {choice: [4, 8]}", 6,
+         r"can vary \(did you mean `data.prepare.frames`\?\)"),
+        ("expert.count: {choice: [4, 8]}", "data.prepare.frames: {int: [4, 8]}", 6,
+         r"`data.prepare.frames` is the range int, but stores are prepared beforehand: use choice"),
         ("{choice:", "{chioce:", 6, r"unknown kind `chioce` \(did you mean `choice`\?\); allowed: choice"),
         ("{choice: [4, 8]}", "[4, 8]", 6, r"`expert.count` must hold exactly one of choice, uniform"),
         ("[1e-4, 1e-2]", "[1e-2, 1e-4]", 7, r"the first number must be below the second"),
@@ -74,6 +79,51 @@ def test_a_grid_has_all_points_unless_told_otherwise(tmp_path: Path) -> None:
         ("trials: 6", "trials: 6\nsampler: bayes", 9, r'`sampler` is "bayes", but must be'),
         ("trials: 6", "trials: 6\nobjective: {metric: val/iuo}", 9, r'`objective.metric` is "val/iuo"'),
         ("trials: 6", "trials: 6\nscheduler: {asha: {grace_steps: 0}}", 9, r"`scheduler.asha.grace_steps`"),
+        ("trials: 6", "trials: 6\nscheduler: {asha: {grace_steps: 101}}", 9,
+         r"grace_steps is 101, but must be at most training.steps = 100"),
+        ("trials: 6", "trials: 6\nscheduler: {asha: {grace_steps: 9}, median: {grace_steps: 9}}", 9,
+         r"`scheduler`: must hold exactly one of asha, median"),
+        ("trials: 6", "trials: 6\nscheduler: {}", 9, r"`scheduler`: must hold exactly one of asha, median"),
+        ("trials: 6", "trials: 6\nscheduler: {medain: {grace_steps: 9}}", 9,
+         r"unknown key `scheduler.medain` \(did you mean `median`\?\)"),
+        ("trials: 6", "trials: 6\nobjective: {metric: perf/parameters}", 9,
+         r"the first objective is perf/parameters, but must be a score"),
+        ("trials: 6", "trials: 6\nobjective: [{}, {}]", 9, r"both objectives are val/iou"),
+        ("trials: 6", "trials: 6\nobjective: [{}, {}, {}]", 9, r"`objective` .* at most 2 items"),
+        ("trials: 6", "trials: 6\nobjective: [{}, {mode: mni}]", 9, r'`objective.1.mode` is "mni"'),
+        ("trials: 6", "trials: 6\nsampler: nsga2", 9, r"`sampler: nsga2` weighs two objectives"),
+        # conditions
+        ("{choice: [4, 8]}", "{choice: [4, 8], when: {router.backbone: q_mpnn}}", 6,
+         r"`expert.count`: when names `router.backbone`, which is not searched; conditions name search keys above"),
+        ("{choice: [4, 8]}", "{choice: [4, 8], when: {training.learning_rate: 1}}", 6,
+         r"when names `training.learning_rate`, which stands below it; conditions name search keys above"),
+        ("[1e-4, 1e-2]}", "[1e-4, 1e-2], when: {expert.counts: 4}}", 7,
+         r"`expert.counts`, which is not searched; .* above \(did you mean `expert.count`\?\)"),
+        ("[1e-4, 1e-2]}", "[1e-4, 1e-2], when: {expert.count: [4, 7]}}", 7,
+         r"when asks for expert.count 7, which is not among 4, 8 \(nearest: 8\)"),
+        ("[1e-4, 1e-2]}", "[1e-4, 1e-2], when: 4}", 7, r"when must be another search key and its values"),
+        ("[1e-4, 1e-2]}", "[1e-4, 1e-2], whne: {expert.count: 4}}", 7,
+         r"unknown kind `whne` \(did you mean `when`\?\); allowed: choice"),
+        ("trials: 6", "  gate.top_k: {choice: [1, 2], when: {training.learning_rate: 1e-4}}\ntrials: 6", 8,
+         r"when names `training.learning_rate`, a loguniform range; conditions name a choice or grid"),
+        ("trials: 6", "  gate.top_k: {choice: [5], when: {expert.count: [4, 8]}}\ntrials: 6", 8,
+         r"gate.top_k 5 can meet expert.count 4"),
+        # starting points
+        ("trials: 6", "trials: 6\nstart:\n  - {expert.count: 4}\n  - {expert.count: 5}", 11,
+         r"start has expert.count 5, which is not among 4, 8 \(nearest: 4\)"),
+        ("trials: 6", "trials: 6\nstart:\n  - {expert.cuont: 4}", 10,
+         r"start names `expert.cuont`, which is not searched \(did you mean `expert.count`\?\); searched"),
+        ("trials: 6", "trials: 6\nstart: [{training.learning_rate: 0.1}]", 9,
+         r"training.learning_rate 0.1, which is not within 0.0001 to 0.01 \(nearest: 0.01\)"),
+        ("trials: 6", "  gate.top_k: {choice: [1, 2], when: {expert.count: 4}}\ntrials: 6\nstart:\n"
+         "  - {gate.top_k: 1}", 11, r"`gate.top_k`, which is searched only when expert.count is 4: give that"),
+        ("trials: 6", "trials: 1\nstart: [{}, {}]", 9, r"`start` has 2 points, but `trials` is 1"),
+        ("training.learning_rate: {loguniform: [1e-4, 1e-2]}", "gate.top_k: {grid: [1]}\nsampler: grid\nstart: [{}]", 9,
+         r"`start` is of no use: `sampler: grid` tries every point anyway"),
+        ("trials: 6", "trials: 6\nstart: {expert.count: 4}", 9, r"`start` "),
+        ("{source: mini-atlas}\n  training: {steps: 100}\nsearch:", "{source: mini-atlas, store: here}\n"
+         "search:\n  data.prepare.time_mode: {choice: [concat, replica]}", 3,
+         r"`data.store` names one store, but `data.prepare.time_mode` is searched and needs one for each value"),
         ("trials: 6", "trials: 6\nresources: {workers: 0}", 9, r"`resources.workers` is 0"),
         ("name: demo", "name: a b", 1, r'`name` is "a b"'),
         ("training.learning_rate: {loguniform: [1e-4, 1e-2]}", "training.seed: {choice: [1, 2]}\nseeds: 2", 7,
@@ -89,6 +139,26 @@ def test_wrong_input_is_one_line_with_its_place(tmp_path: Path, old: str, new: s
     assert text.startswith(f"{path}:{line}: "), text
     assert re.search(message, text), text
     assert "\n" not in text
+
+
+def test_conditions_two_objectives_and_starting_points_are_read(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "trials: 6",
+        "  gate.top_k: {choice: [3, 4], when: {expert.count: 8}}\ntrials: 6\nsampler: nsga2\n"
+        "scheduler: {median: {grace_steps: 50}}\n"
+        "objective: [{metric: val/gap_closed}, {metric: perf/active_parameters, mode: min}]\n"
+        "start:\n  - {expert.count: 8, gate.top_k: 3, training.learning_rate: 1e-3}",
+    )
+    sweep = load_sweep(write(tmp_path, text))
+    assert sweep.search["gate.top_k"].when == {"expert.count": 8}
+    assert [(one.metric, one.sign) for one in sweep.objectives] == [
+        ("val/gap_closed", 1.0),
+        ("perf/active_parameters", -1.0),
+    ]
+    assert sweep.objective == sweep.objectives[0]
+    assert sweep.start == ({"expert.count": 8, "gate.top_k": 3, "training.learning_rate": 0.001},)
+    assert sweep.scheduler is not None
+    assert sweep.scheduler.grace_steps == 50
 
 
 def test_nothing_searched_needs_one_trial(tmp_path: Path) -> None:

@@ -50,6 +50,15 @@ class InitialDistances(_Tensors):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CloudPairs(_Tensors):
+    """Neighbouring points of the clouds by quasi-geodesic distance, ordered pairs of one protein each."""
+
+    target: Tensor  # (E,) int64, ascending
+    source: Tensor  # (E,) int64
+    distance: Tensor  # (E,) Å
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProteinBatch(_Tensors):
     """All that is known of each protein: its initial conformation P0, coordinates about its centre."""
 
@@ -61,6 +70,7 @@ class ProteinBatch(_Tensors):
     residue_protein: Tensor  # (R,) int64, ascending
     scale: Tensor  # (B,) Å per normalised unit
     code_index: Tensor  # (B,) int64, row of the latent code table; -1 for a protein without one
+    cloud_pairs: CloudPairs | None = None  # where known from before; q_mpnn looks for them otherwise
     initial_distances: InitialDistances | None = None  # for anchored experts alone
 
     @property

@@ -108,6 +108,16 @@ class RouterConfig(Section):
     )
     l_max: Annotated[int, Field(ge=0, le=3)] = Field(1, description="highest degree of the irreps features")
     layers: Positive = Field(3, description="L_1, message-passing layers of q_mpnn, convolutions of dmasif")
+    tensor_product: Literal["torch", "openequivariance"] = Field(
+        "torch",
+        description="q_mpnn: how messages are multiplied; openequivariance: by that package's kernels on a GPU, "
+        "elsewhere as torch does. The values are the same",
+    )
+    recompute_messages: bool = Field(
+        False,
+        description="q_mpnn: keep nothing of single neighbours for the backward pass, and compute it again there: a "
+        "quarter of the memory for a quarter more time",
+    )
     hidden_channels: Annotated[int, Field(ge=4)] = Field(
         32,
         description="q_mpnn: scalar channels, degree l has hidden_channels / 2^l; other backbones: width that each "

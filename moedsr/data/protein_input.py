@@ -8,12 +8,35 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from moedsr.batch import DistanceGrids, InitialDistances, ProteinBatch
-from moedsr.config import Config
+from moedsr.batch import CloudPairs, DistanceGrids, InitialDistances, ProteinBatch
+from moedsr.config import Config, RouterConfig
 from moedsr.data.conformation import InitialConformation
 from moedsr.data.initial_distance import InitialDistance, SplineGrid
 from moedsr.data.protein_file import StoredProtein
 from moedsr.geometry.neighbours import farthest_points
+from moedsr.geometry.quasi_geodesic import quasi_geodesic_pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours:
+    """The neighbours of each cloud point by quasi-geodesic distance; found once, since P0 never changes."""
+
+    count: NDArray[np.int32]  # (M,)
+    index: NDArray[np.int32]  # (E,) those of the first point, then those of the second, …
+    distance: NDArray[np.float32]  # (E,) Å
+
+    @classmethod
+    def of(cls, points: NDArray[np.float32], normals: NDArray[np.float32], config: RouterConfig) -> Self:
+        """Of one cloud (M, 3) with normals."""
+        target, source, distance = quasi_geodesic_pairs(
+            points=torch.from_numpy(points),
+            normals=torch.from_numpy(normals),
+            protein=torch.zeros(len(points), dtype=torch.long),
+            smoothing=config.normal_smoothing,
+            radius=config.neighborhood_radius,
+        )
+        count = torch.bincount(target, minlength=len(points))
+        return cls(count=count.int().numpy(), index=source.int().numpy(), distance=distance.numpy())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +50,7 @@ class ProteinInput:
     residue_types: NDArray[np.int64]  # (R,)
     scale: float  # Å per normalised unit
     initial_distance: InitialDistance | None = None  # for anchored experts alone
+    neighbours: Neighbours | None = None  # for q_mpnn alone
 
     @classmethod
     def of(cls, protein: StoredProtein | InitialConformation, config: Config, *, route_only: bool = False) -> Self:
@@ -42,15 +66,17 @@ class ProteinInput:
         else:
             frame, types = protein.frame, protein.structure.residue_types
         keep = farthest_points(torch.from_numpy(frame.points), config.router.cloud_points).numpy()
+        points, normals = frame.points[keep], frame.normals[keep]
         anchored = config.expert.kind == "anchored" and not route_only
         return cls(
             name=protein.name,
-            points=frame.points[keep],
-            normals=frame.normals[keep],
+            points=points,
+            normals=normals,
             residue_positions=protein.residue_positions,
             residue_types=types,
             scale=protein.scale,
             initial_distance=InitialDistance.of(protein, config.data.prepare) if anchored else None,
+            neighbours=Neighbours.of(points, normals, config.router) if config.router.backbone == "q_mpnn" else None,
         )
 
 
@@ -72,7 +98,22 @@ def collate(proteins: Sequence[ProteinInput], code_index: Sequence[int]) -> Prot
         residue_protein=owner([len(p.residue_types) for p in proteins]),
         scale=torch.tensor([p.scale for p in proteins], dtype=torch.float32),
         code_index=torch.tensor(list(code_index), dtype=torch.long),
+        cloud_pairs=_collate_neighbours([p.neighbours for p in proteins]),
         initial_distances=_collate_distances([p.initial_distance for p in proteins]),
+    )
+
+
+def _collate_neighbours(neighbours: Sequence[Neighbours | None]) -> CloudPairs | None:
+    present = [each for each in neighbours if each is not None]
+    if len(present) < len(neighbours):
+        return None
+    count = torch.from_numpy(np.concatenate([each.count for each in present])).long()
+    first = np.cumsum([0, *(len(each.count) for each in present)])
+    source = np.concatenate([each.index + start for each, start in zip(present, first, strict=False)])
+    return CloudPairs(
+        target=torch.repeat_interleave(torch.arange(len(count)), count),
+        source=torch.from_numpy(source).long(),
+        distance=torch.from_numpy(np.concatenate([each.distance for each in present])),
     )
 
 

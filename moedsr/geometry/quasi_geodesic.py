@@ -1,7 +1,9 @@
-"""Quasi-geodesic distance on a surface cloud (Eq. 2) and the smoothing of its normals."""
+"""Quasi-geodesic distance on a surface cloud (Eq. 2), its neighbours by that distance, and smoothed normals."""
 
 import torch
 from torch import Tensor
+
+from moedsr.geometry.neighbours import pairs_within
 
 _ROWS = 1024  # rows of the pairwise matrix held at once
 
@@ -19,6 +21,29 @@ def quasi_geodesic_distance(displacement: Tensor, normal_i: Tensor, normal_j: Te
     """
     cosine = (normal_i * normal_j).sum(-1)
     return torch.linalg.vector_norm(displacement, dim=-1) * (2 - cosine)
+
+
+def quasi_geodesic_pairs(
+    *, points: Tensor, normals: Tensor, protein: Tensor, smoothing: float, radius: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """All ordered pairs of different points of one protein that are nearer than the radius.
+
+    Args:
+        points: (P, 3) Å.
+        normals: (P, 3) unit.
+        protein: (P,) ascending.
+        smoothing: Å, of the normals beforehand.
+        radius: Å.
+
+    Returns:
+        target (E,) ascending, source (E,), and quasi-geodesic distance (E,) in Å.
+    """
+    normals = smooth_normals(points, normals, protein, smoothing)
+    # d_ij ≥ |x_i - x_j|, so a Euclidean search at the same radius misses nothing
+    target, source = pairs_within(points=points, protein=protein, radius=radius)
+    distance = quasi_geodesic_distance(points[target] - points[source], normals[target], normals[source])
+    near = distance < radius
+    return target[near], source[near], distance[near]
 
 
 def smooth_normals(points: Tensor, normals: Tensor, protein: Tensor, sigma: float) -> Tensor:

@@ -24,8 +24,8 @@ class GaussianBasis(nn.Module):
         self.register_buffer("centres", torch.linspace(0, end, count), persistent=False)
 
     def forward(self, distance: Tensor) -> Tensor:
-        """(E,) Å to (E, count)."""
-        return torch.exp(-self.gamma * (distance[:, None] - self.centres).square())
+        """(...) Å to (..., count)."""
+        return torch.exp(-self.gamma * (distance[..., None] - self.centres).square())
 
 
 class RadialNetwork(nn.Module):
@@ -38,11 +38,11 @@ class RadialNetwork(nn.Module):
         self.outer = nn.Linear(hidden, weights)
 
     def forward(self, basis: Tensor) -> Tensor:
-        """(E, basis) to (E, weights)."""
+        """(..., basis) to (..., weights)."""
         result: Tensor = self.outer(nn.functional.silu(self.norm(self.inner(basis))))
         return result
 
 
 def cosine_envelope(distance: Tensor, cutoff: float) -> Tensor:
-    """(E,) weight that falls smoothly from one at 0 to zero at the cutoff, so that no neighbour drops out at once."""
+    """Weight that falls smoothly from one at 0 to zero at the cutoff, so that no neighbour drops out at once."""
     return (1 + torch.cos(distance / cutoff * math.pi)) / 2 * (distance < cutoff)

@@ -42,26 +42,20 @@ def test_equals_e3nn(l_max: int) -> None:
         irreps,
         harmonics,
         product.irreps_out,
-        [(block, l2, out, "uvu", True) for out, (block, l2, _) in enumerate(product._paths)],
+        product.instructions,
         shared_weights=False,
         internal_weights=False,
         irrep_normalization="component",
         path_normalization="element",
     ).double()
-    into = [l3 for _, _, l3 in product._paths]
-    edges = torch.randn(20, 3, dtype=torch.float64)
-    features, weights = (
-        irreps.randn(20, -1, dtype=torch.float64),
-        torch.randn(20, product.weight_numel).double(),
-    )
-    y = o3.spherical_harmonics(harmonics, edges, normalize=True, normalization="component")
-    expected = oracle(features, y, weights)
-    # e3nn counts the paths of one output block; we count all that lead to the same degree
-    scale = torch.cat(
-        [torch.full((ir.dim,), into.count(ir.ir.l) ** -0.5, dtype=torch.float64) for ir in product.irreps_out]
-    )
-    result = product(features, product.geometry(y), weights)
-    torch.testing.assert_close(result, expected * scale, atol=1e-12, rtol=1e-10)
+    index = torch.randint(30, (4, 5))
+    target, source = irreps.randn(4, -1, dtype=torch.float64), irreps.randn(30, -1, dtype=torch.float64)
+    weights = torch.randn(4, 5, product.weight_numel, dtype=torch.float64)
+    weights[2, 3:] = 0
+    y = o3.spherical_harmonics(harmonics, torch.randn(4, 5, 3).double(), normalize=True, normalization="component")
+    expected = oracle(target[:, None] + source[index], y, weights).sum(1)
+    result = product(product.arrange(target), product.arrange(source), index, y.mT, weights)
+    torch.testing.assert_close(result, expected, atol=1e-12, rtol=1e-10)
 
 
 @pytest.mark.parametrize("module", [EquivariantMLP, lambda irreps, _: EquivariantLayerNorm(irreps)])

@@ -5,29 +5,34 @@ from dataclasses import dataclass
 import torch
 from e3nn import o3
 from torch import Tensor, nn
+from torch.nn.functional import pad
+from torch.utils.checkpoint import checkpoint
 
 from moedsr.batch import ProteinBatch
 from moedsr.config import RouterConfig
-from moedsr.geometry.neighbours import pairs_within
-from moedsr.geometry.quasi_geodesic import quasi_geodesic_distance, smooth_normals
+from moedsr.geometry.quasi_geodesic import quasi_geodesic_pairs
 from moedsr.models.encoders._base import Encoding, RouterWidths, SurfaceEncoder, pool_mean
 from moedsr.models.encoders._readout import Readout
 from moedsr.models.equivariant import EquivariantLayerNorm, EquivariantMLP, hidden_irreps, split_irreps
+from moedsr.models.fused_tensor_product import FusedTensorProduct
+from moedsr.models.neighbourhoods import neighbourhoods
 from moedsr.models.radial import GaussianBasis, RadialNetwork, cosine_envelope
 from moedsr.models.tensor_product import DepthwiseTensorProduct
+
+TENSOR_PRODUCTS = {"torch": DepthwiseTensorProduct, "openequivariance": FusedTensorProduct}
 
 _PAPER_RANGE = 30.0  # Å, last radial centre in the paper
 
 
 @dataclass(frozen=True)
-class _Edges:
-    """Geometry of P0's cloud, the same for all layers."""
+class _Surroundings:
+    """Some points of the clouds with their neighbours, the same for all layers."""
 
-    target: Tensor  # (E,)
-    source: Tensor  # (E,)
-    basis: Tensor  # (E, n) radial basis of d_ij
-    envelope: Tensor  # (E, 1) smooth cutoff over the square root of the protein's mean degree
-    harmonics: Tensor  # (E, (l_max + 1)²) of x_i - x_j
+    point: Tensor  # (n,)
+    neighbour: Tensor  # (n, K)
+    basis: Tensor  # (n, K, radial_basis) of d_ij
+    envelope: Tensor  # (n, K, 1) smooth cutoff over the square root of the protein's mean degree; 0 for no neighbour
+    harmonics: Tensor  # (n, (l_max + 1)², K) of x_i - x_j
 
 
 class QMPNN(SurfaceEncoder):
@@ -54,10 +59,7 @@ class QMPNN(SurfaceEncoder):
         )
 
     def forward(self, proteins: ProteinBatch, features: Tensor) -> Encoding:
-        edges = self._edges(proteins)
-        hidden = self.embed(features)
-        for layer in self.layers:
-            hidden = layer(hidden, edges)
+        hidden = self.point_features(proteins, features)
         blocks = split_irreps(self.norm(hidden), self.irreps)
         # a maximum over components of l > 0 would depend on the orientation; their norms do not
         invariant = torch.cat([blocks[0][..., 0]] + [torch.linalg.vector_norm(b, dim=-1) for b in blocks[1:]], -1)
@@ -66,6 +68,14 @@ class QMPNN(SurfaceEncoder):
             equivariant=self._equivariant(proteins, blocks),
             local=tuple(blocks),
         )
+
+    def point_features(self, proteins: ProteinBatch, features: Tensor) -> Tensor:
+        """(C, irreps.dim) after all layers, from the features (C, φ_s) of the points."""
+        surroundings = self._surroundings(proteins)
+        hidden: Tensor = self.embed(features)
+        for layer in self.layers:
+            hidden = layer(hidden, surroundings)
+        return hidden
 
     def _equivariant(self, proteins: ProteinBatch, blocks: list[Tensor]) -> tuple[Tensor, ...]:
         """Means of the points' features, and of their scalars times the harmonics of their direction from the middle.
@@ -81,35 +91,40 @@ class QMPNN(SurfaceEncoder):
             means.append(pool_mean(features, owner, size))
         return tuple(means)
 
-    def _edges(self, proteins: ProteinBatch) -> _Edges:
-        config = self.config
-        normals = smooth_normals(proteins.points, proteins.normals, proteins.point_protein, config.normal_smoothing)
-        # d_ij ≥ |x_i - x_j|, so a Euclidean search at the same radius misses nothing
-        target, source = pairs_within(
-            points=proteins.points, protein=proteins.point_protein, radius=config.neighborhood_radius
-        )
-        displacement = proteins.points[target] - proteins.points[source]
-        distance = quasi_geodesic_distance(displacement, normals[target], normals[source])
-        near = distance < config.neighborhood_radius
-        target, source, displacement, distance = (
-            target[near],
-            source[near],
-            displacement[near],
-            distance[near],
-        )
-        harmonics = o3.spherical_harmonics(
-            list(range(config.l_max + 1)), displacement, normalize=True, normalization="component"
-        )
-        edges_of = torch.bincount(proteins.point_protein[target], minlength=proteins.size)
+    def _surroundings(self, proteins: ProteinBatch) -> list[_Surroundings]:
+        config, known = self.config, proteins.cloud_pairs
+        if known is not None:
+            target, source, distance = known.target, known.source, known.distance
+        else:
+            target, source, distance = quasi_geodesic_pairs(
+                points=proteins.points,
+                normals=proteins.normals,
+                protein=proteins.point_protein,
+                smoothing=config.normal_smoothing,
+                radius=config.neighborhood_radius,
+            )
+        pairs_of = torch.bincount(proteins.point_protein[target], minlength=proteins.size)
         points_of = torch.bincount(proteins.point_protein, minlength=proteins.size)
-        degree = (edges_of / points_of.clamp_min(1)).clamp_min(1)[proteins.point_protein[target]]
-        return _Edges(
-            target=target,
-            source=source,
-            basis=self.basis(distance),
-            envelope=(cosine_envelope(distance, config.neighborhood_radius) / degree.sqrt())[:, None],
-            harmonics=harmonics,
-        )
+        degree = (pairs_of / points_of.clamp_min(1)).clamp_min(1)[proteins.point_protein[target]]
+        # one more for what is padded: no neighbour
+        envelope = pad(cosine_envelope(distance, config.neighborhood_radius) / degree.sqrt(), (0, 1))
+        distance = pad(distance, (0, 1))
+        surroundings = []
+        for near in neighbourhoods(target, source, len(proteins.points)):
+            displacement = proteins.points[near.point, None] - proteins.points[near.neighbour]
+            harmonics = o3.spherical_harmonics(
+                list(range(config.l_max + 1)), displacement, normalize=True, normalization="component"
+            )
+            surroundings.append(
+                _Surroundings(
+                    point=near.point,
+                    neighbour=near.neighbour,
+                    basis=self.basis(distance[near.pair]),
+                    envelope=envelope[near.pair][..., None],
+                    harmonics=harmonics.mT.contiguous(),
+                )
+            )
+        return surroundings
 
 
 class _Layer(nn.Module):
@@ -121,21 +136,35 @@ class _Layer(nn.Module):
     def __init__(self, irreps_in: o3.Irreps, irreps: o3.Irreps, config: RouterConfig) -> None:
         super().__init__()
         self.grown = irreps.dim - irreps_in.dim
+        self.recompute = config.recompute_messages
         self.norm = EquivariantLayerNorm(irreps_in)
         self.from_target = EquivariantMLP(irreps_in, irreps_in)
         self.from_source = EquivariantMLP(irreps_in, irreps_in)
-        self.product = DepthwiseTensorProduct(irreps_in, config.l_max)
+        self.product = TENSOR_PRODUCTS[config.tensor_product](irreps_in, config.l_max)
         self.radial = RadialNetwork(config.radial_basis, self.product.weight_numel)
         self.linear = o3.Linear(self.product.irreps_out, irreps, biases=True)
         self.update = EquivariantMLP(irreps_in + irreps, irreps)
 
-    def forward(self, hidden: Tensor, edges: _Edges) -> Tensor:
+    def forward(self, hidden: Tensor, surroundings: list[_Surroundings]) -> Tensor:
         """(C, irreps_in.dim) to (C, irreps.dim)."""
         normed = self.norm(hidden)
-        message = self.from_target(normed)[edges.target] + self.from_source(normed)[edges.source]
-        weights = self.radial(edges.basis) * edges.envelope
-        message = self.product(message, self.product.geometry(edges.harmonics), weights)
-        summed = message.new_zeros(len(hidden), message.shape[1]).index_add(0, edges.target, message)
-        # linear after the sum is the same as before it, and there are far fewer points than edges
-        residual: Tensor = self.update(torch.cat([normed, self.linear(summed)], -1))
-        return nn.functional.pad(hidden, (0, self.grown)) + residual
+        target = self.product.arrange(self.from_target(normed))
+        source = self.product.arrange(self.from_source(normed))
+        sums = []
+        for near in surroundings:
+            own = target.index_select(0, near.point)
+            if self.recompute and torch.is_grad_enabled():
+                sums.append(checkpoint(self._messages, own, source, near, use_reentrant=False))
+            else:
+                sums.append(self._messages(own, source, near))
+        place = torch.argsort(torch.cat([near.point for near in surroundings]))
+        # linear after the sum is the same as before it, and there are far fewer points than pairs
+        message = self.linear(torch.cat(sums)[place])
+        residual: Tensor = self.update(torch.cat([normed, message], -1))
+        return pad(hidden, (0, self.grown)) + residual
+
+    def _messages(self, target: Tensor, source: Tensor, near: _Surroundings) -> Tensor:
+        """Sum (n, product.irreps_out.dim) over the neighbours of some points."""
+        weights = self.radial(near.basis) * near.envelope
+        summed: Tensor = self.product(target, source, near.neighbour, near.harmonics, weights)
+        return summed

@@ -1,0 +1,112 @@
+"""Q-MPNN against the formula edge by edge with e3nn: forward and backward, time and peak memory.
+
+2048 points on a bumpy sphere with the area of a protein of 214 residues, σ_d = 9 Å. Times are medians of the process'
+own CPU time, in turn; memory is what a fresh process takes at its peak beyond what it held before.
+"""
+
+import math
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from benchmarks.edgewise import EdgewiseQMPNN
+
+from moedsr.batch import CloudPairs, ProteinBatch
+from moedsr.config import RouterConfig
+from moedsr.geometry.quasi_geodesic import quasi_geodesic_pairs
+from moedsr.models.encoders.q_mpnn import QMPNN
+
+pytestmark = pytest.mark.benchmark
+
+POINTS, AREA, REPEATS = 2048, 9600.0, 3
+KINDS = ("edge by edge", "ours", "ours, recomputed")
+
+
+def cloud() -> ProteinBatch:
+    """A Fibonacci lattice on a sphere, roughened; its neighbours known, as they are from the second step on."""
+    random = torch.Generator().manual_seed(0)
+    place = torch.arange(POINTS) + 0.5
+    polar, around = torch.acos(1 - 2 * place / POINTS), math.pi * (1 + 5**0.5) * place
+    out = torch.stack([around.cos() * polar.sin(), around.sin() * polar.sin(), polar.cos()], -1)
+    normals = torch.nn.functional.normalize(out + 0.6 * torch.randn(POINTS, 3, generator=random), dim=-1)
+    points = out * (math.sqrt(AREA / 4 / math.pi) + 1.5 * torch.randn(POINTS, 1, generator=random))
+    proteins = ProteinBatch(
+        points=points,
+        normals=normals,
+        point_protein=torch.zeros(POINTS, dtype=torch.long),
+        residue_positions=torch.zeros(1, 3),
+        residue_types=torch.zeros(1, dtype=torch.long),
+        residue_protein=torch.zeros(1, dtype=torch.long),
+        scale=torch.full((1,), 40.0),
+        code_index=torch.zeros(1, dtype=torch.long),
+    )
+    target, source, distance = quasi_geodesic_pairs(
+        points=points, normals=normals, protein=proteins.point_protein, smoothing=2.5, radius=9.0
+    )
+    return replace(proteins, cloud_pairs=CloudPairs(target=target, source=source, distance=distance))
+
+
+def step(kind: str, l_max: int) -> Callable[[], torch.Tensor]:
+    """Forward and backward of all layers; the result is the features of the points."""
+    torch.manual_seed(0)
+    encoder = QMPNN(RouterConfig(l_max=l_max, recompute_messages=kind == "ours, recomputed"))
+    proteins, features = cloud(), torch.randn(POINTS, encoder.config.point_features)
+    oracle = EdgewiseQMPNN(encoder)
+
+    def run() -> torch.Tensor:
+        encoder.zero_grad()
+        result = (oracle if kind == "edge by edge" else encoder.point_features)(proteins, features)
+        result.square().mean().backward()
+        return result.detach()
+
+    return run
+
+
+def peak(kind: str, l_max: int) -> float:
+    """MiB that a step takes at its peak, beyond what the process held before it."""
+    code = f"from benchmarks.test_q_mpnn import rise; rise({kind!r}, {l_max})"
+    environment = {"PYTHONPATH": ":".join(path for path in sys.path if path)}
+    printed = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
+    ).stdout
+    return float(printed)
+
+
+def rise(kind: str, l_max: int) -> None:
+    run = step(kind, l_max)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run()
+    sys.stdout.write(str((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
+
+
+@pytest.mark.parametrize("l_max", [1, 2])
+def test_against_edge_by_edge(l_max: int, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = {kind: step(kind, l_max) for kind in KINDS}
+    results = {kind: run() for kind, run in runs.items()}
+    for kind in KINDS[1:]:
+        torch.testing.assert_close(results[kind], results[KINDS[0]], atol=1e-5, rtol=1e-5)
+    seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for _ in range(REPEATS):
+        for kind, run in runs.items():
+            started = time.process_time()
+            run()
+            seconds[kind].append(time.process_time() - started)
+    median = {kind: statistics.median(times) for kind, times in seconds.items()}
+    memory = {kind: peak(kind, l_max) for kind in KINDS}
+    pairs = cloud().cloud_pairs
+    assert pairs is not None
+    with capsys.disabled():
+        print(f"\nl_max {l_max}, {POINTS} points, {len(pairs.target) / POINTS:.0f} neighbours each, 3 layers:")
+        for kind in KINDS:
+            faster, leaner = median[KINDS[0]] / median[kind], memory[KINDS[0]] / memory[kind]
+            print(
+                f"  {kind:17} {median[kind]:6.2f} s, {memory[kind]:5.0f} MiB:"
+                f" {faster:4.1f} times as fast, {leaner:4.1f} times as lean"
+            )

@@ -12,22 +12,26 @@ from torch.nn.parallel import DistributedDataParallel
 
 from moedsr.config import LossConfig
 from moedsr.losses import LOAD_BALANCE, training_losses
+from moedsr.models.experts import EXPERTS
 from moedsr.models.moedsr import MoEDSR
 
 rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 torch.distributed.init_process_group("gloo")
-torch.manual_seed(3)
-model = MoEDSR(small_config(), 4).double()
 batch = make_batch((40, 30, 50, 20))
 share = 4 // world
 own = select_batch(batch, list(range(rank * share, (rank + 1) * share)))
-parallel = DistributedDataParallel(model, forward_sync_buffers=False)
 results = {}
-for balance in LOAD_BALANCE:
-    model.zero_grad(set_to_none=True)
-    losses = training_losses(parallel(own), own, LossConfig(load_balance=balance, load_balance_weight=1.0))
-    losses.total.backward()
-    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
-    results[balance] = {"loss": losses.total.detach(), "gradients": gradients}
+for kind in EXPERTS:
+    torch.manual_seed(3)
+    config = small_config()
+    model = MoEDSR(config.model_copy(update={"expert": config.expert.model_copy(update={"kind": kind})}), 4).double()
+    parallel = DistributedDataParallel(model, forward_sync_buffers=False)
+    for balance in LOAD_BALANCE:
+        model.zero_grad(set_to_none=True)
+        weights = LossConfig(load_balance=balance, load_balance_weight=1.0, router_z_weight=0.1)
+        losses = training_losses(parallel(own), own, weights)
+        losses.total.backward()
+        gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+        results[f"{kind} {balance}"] = {"loss": losses.total.detach(), "gradients": gradients}
 torch.save(results, sys.argv[1])
 torch.distributed.destroy_process_group()

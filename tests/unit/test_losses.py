@@ -19,6 +19,7 @@ from moedsr.losses import (
     router_z_loss,
     training_losses,
 )
+from moedsr.models.experts import EXPERTS
 from moedsr.models.gate import Gates
 from moedsr.models.moedsr import MoEDSR
 
@@ -91,7 +92,10 @@ def test_even_routing_is_one_or_zero(balance: str) -> None:
 
 
 def test_two_workers_equal_one(tmp_path: Path) -> None:
-    """Loss and averaged gradients of two processes with half the batch each, against one with all of it."""
+    """Loss and averaged gradients of two processes with half the batch each, against one with all of it.
+
+    Every kind of expert with every load-balancing loss, and the z-loss.
+    """
     script = Path(__file__).parents[1] / "data" / "gradients_of_a_batch.py"
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(script.parents[1]), *sys.path]),
@@ -107,8 +111,9 @@ def test_two_workers_equal_one(tmp_path: Path) -> None:
     for process in [start(0, 1, port), start(0, 2, port + 1), start(1, 2, port + 1)]:
         assert process.wait(timeout=240) == 0
     alone, first, second = (torch.load(tmp_path / f"{name}.pt") for name in ("1_0", "2_0", "2_1"))
-    for balance in LOAD_BALANCE:
-        mine, theirs, whole = first[balance], second[balance], alone[balance]
+    assert set(alone) == {f"{kind} {balance}" for kind in EXPERTS for balance in LOAD_BALANCE}
+    for case in alone:
+        mine, theirs, whole = first[case], second[case], alone[case]
         torch.testing.assert_close(mine["gradients"], theirs["gradients"], atol=0, rtol=0)
         torch.testing.assert_close(mine["gradients"], whole["gradients"], atol=1e-12, rtol=0)
         loss = (mine["loss"] + theirs["loss"]) / 2

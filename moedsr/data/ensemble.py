@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from moedsr.config_file import did_you_mean
+from moedsr.data.input_digest import content_digest
 from moedsr.data.topologies import TOPOLOGIES, stem, suffix
 from moedsr.data.trajectories import TRAJECTORIES
 from moedsr.errors import InputError
@@ -17,7 +18,6 @@ MINI_ATLAS = "mini-atlas"
 SPLITS = ("train", "val", "test")
 
 _BUNDLED = Path(__file__).parent / "mini_atlas"
-_SAMPLED_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,14 @@ class Ensemble:
     split: str | None = None
 
     def digest(self) -> str:
-        """Hash of the files' sizes and first and last 64 KiB; whole archives are too long to read twice."""
+        """Hash of the name and of all of the files' content."""
         state = hashlib.sha256(self.name.encode())
         for path in (self.topology, *self.trajectories):
-            with path.open("rb") as file:
-                size = path.stat().st_size
-                state.update(f"|{size}|".encode())
-                state.update(file.read(_SAMPLED_BYTES))
-                file.seek(max(0, size - _SAMPLED_BYTES))
-                state.update(file.read(_SAMPLED_BYTES))
+            state.update(f"|{content_digest(path)}".encode())
         return state.hexdigest()
 
 
-def find_ensembles(source: str | Path) -> list[Ensemble]:
+def find_ensembles(source: str | Path, set_aside: dict[str, str] | None = None) -> list[Ensemble]:
     """All ensembles of a source, by name.
 
     A source is ``mini-atlas`` (bundled), a folder of entries, one entry, or an entry's structure file. An entry is
@@ -50,6 +45,10 @@ def find_ensembles(source: str | Path) -> list[Ensemble]:
     of TRAJECTORIES; the fitted ones where both lie there) beside it, in one more such folder or not. A single
     trajectory may be called ``{id}.xtc``; a PDB file of several models is its own trajectory. Splits stand in
     ``splits.json`` beside the entries.
+
+    Args:
+        source: as above.
+        set_aside: takes the names and reasons of entries without trajectories or with a gap; default: they raise.
 
     Raises:
         InputError: no such source, no entry in it, an entry without trajectories or with a gap, bad splits.
@@ -71,7 +70,15 @@ def find_ensembles(source: str | Path) -> list[Ensemble]:
             f"{source}: no such folder{hint}; give `{MINI_ATLAS}` or a folder of entries {{id}}/{{id}}.pdb"
         )
     splits = read_splits(folder / "splits.json", [stem(path) for path in topologies]) if folder.is_dir() else {}
-    return [Ensemble(stem(path), path, _replicas(path), splits.get(stem(path))) for path in topologies]
+    found = []
+    for path in topologies:
+        try:
+            found.append(Ensemble(stem(path), path, _replicas(path), splits.get(stem(path))))
+        except InputError as error:
+            if set_aside is None:
+                raise
+            set_aside[stem(path)] = str(error)
+    return found
 
 
 def read_splits(path: Path, names: list[str]) -> Mapping[str, str]:

@@ -1,8 +1,8 @@
 """Ensembles to a surface store: each protein by itself, resumable, with the same bytes every time."""
 
 import logging
-import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moedsr.cache_folder import cache_folder
 from moedsr.config import PrepareConfig
 from moedsr.config_file import did_you_mean
 from moedsr.data.conformation import InitialConformation, SurfaceFrame, conformation_surface, sample_surface
@@ -68,8 +69,34 @@ def prepare_protein(
     return _entry(path, ensemble, split or ensemble.split)
 
 
-def finish_store(folder: Path, settings: PrepareConfig, entries: Iterable[ProteinEntry]) -> SurfaceStore:
+def start_store(folder: Path, settings: PrepareConfig) -> float:
+    """Makes the folder, and says when: what was being written before then is no one's any more.
+
+    Raises:
+        InputError: a finished store of other settings lies there.
+    """
+    if (held := stored_settings(folder)) is not None:
+        require_same_settings(folder, held, settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    return time.time()
+
+
+def finish_store(
+    folder: Path,
+    settings: PrepareConfig,
+    entries: Iterable[ProteinEntry],
+    set_aside: Mapping[str, str] | None = None,
+    *,
+    started: float = 0.0,
+) -> SurfaceStore:
     """Writes the table and the manifest, and opens the finished store.
+
+    Args:
+        folder: the store's.
+        settings: of all proteins.
+        entries: the proteins.
+        set_aside: names and reasons of those that could not be prepared; the manifest keeps them.
+        started: as start_store said; half-written files of before, of processes that were killed, are removed.
 
     Raises:
         InputError: no proteins, or a finished store of other settings lies there.
@@ -79,7 +106,10 @@ def finish_store(folder: Path, settings: PrepareConfig, entries: Iterable[Protei
         raise InputError(f"{folder}: a store needs at least one protein")
     if (held := stored_settings(folder)) is not None:
         require_same_settings(folder, held, settings)
-    write_index(folder, settings, rows)
+    write_index(folder, settings, rows, set_aside or {})
+    for left in folder.glob(".*.tmp"):
+        if left.stat().st_mtime < started:
+            left.unlink(missing_ok=True)
     return SurfaceStore.open(folder, settings)
 
 
@@ -95,8 +125,9 @@ def prepare_serially(
     wanted = list(found) if names is None else list(names)
     if unknown := [name for name in wanted if name not in found]:
         raise InputError(f"{source}: has no protein `{unknown[0]}`{did_you_mean(unknown[0], found)}")
+    started = start_store(folder, settings)
     entries = [prepare_protein(found[name], settings, folder) for name in wanted]
-    return finish_store(folder, settings, entries)
+    return finish_store(folder, settings, entries, started=started)
 
 
 def default_store_path(source: str | Path, settings: PrepareConfig) -> Path:
@@ -108,10 +139,9 @@ def default_store_path(source: str | Path, settings: PrepareConfig) -> Path:
         InputError: as find_ensembles.
     """
     state = sha256(settings.model_dump_json().encode() + str(FORMAT_VERSION).encode())
-    for ensemble in find_ensembles(source):
+    for ensemble in find_ensembles(source, {}):
         state.update(f"{ensemble.digest()}{ensemble.split}".encode())
-    cache = Path(os.environ.get("MOEDSR_CACHE") or Path.home() / ".cache" / "moedsr")
-    return cache / "stores" / f"{Path(source).absolute().stem}-{state.hexdigest()[:12]}"
+    return cache_folder() / "stores" / f"{Path(source).absolute().stem}-{state.hexdigest()[:12]}"
 
 
 def _build(

@@ -15,6 +15,8 @@ from moedsr.config_file import did_you_mean
 from moedsr.data.conformation import SurfaceFrame
 from moedsr.data.ensemble import SPLITS
 from moedsr.data.protein_file import StoredProtein
+from moedsr.data.remote_folder import is_remote
+from moedsr.data.store_copy import local_copy
 from moedsr.data.store_index import (
     MANIFEST,
     TABLE,
@@ -49,14 +51,14 @@ class SurfaceStore:
         """The store in a folder; sizes of all its files are checked, their content is not (see check_store).
 
         Args:
-            path: the store's folder.
+            path: the store's folder, or the URL of one, which is copied to this machine first.
             settings: when given, the store must have been prepared with these.
 
         Raises:
             InputError: no store, an unfinished one, another format version, other settings, a file that is
                 missing, truncated or altered.
         """
-        path = Path(path)
+        path = local_copy(path) if is_remote(path) else Path(path)
         manifest = read_manifest(path)
         held = read_settings(path, manifest)
         if settings is not None:

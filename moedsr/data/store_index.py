@@ -75,8 +75,13 @@ def fingerprint(settings: PrepareConfig, entries: list[ProteinEntry]) -> str:
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def write_index(path: Path, settings: PrepareConfig, entries: list[ProteinEntry]) -> None:
-    """The table, then the manifest that makes the store complete; each written aside and renamed."""
+def write_index(
+    path: Path, settings: PrepareConfig, entries: list[ProteinEntry], set_aside: Mapping[str, str] | None = None
+) -> None:
+    """The table, then the manifest that makes the store complete; each written aside and renamed.
+
+    The manifest also names the proteins that were set aside, with the reason; they enter no fingerprint.
+    """
     ordered = sorted(entries, key=lambda entry: entry.name)
     table = pa.Table.from_pylist([asdict(entry) for entry in ordered], schema=_SCHEMA)
     aside = path / f".{TABLE}.{token_hex(4)}.tmp"
@@ -86,6 +91,7 @@ def write_index(path: Path, settings: PrepareConfig, entries: list[ProteinEntry]
         "format_version": FORMAT_VERSION,
         "fingerprint": fingerprint(settings, ordered),
         "proteins": len(ordered),
+        "set_aside": dict(sorted((set_aside or {}).items())),
         "settings": settings.model_dump(mode="json"),
     }
     aside = path / f".{MANIFEST}.{token_hex(4)}.tmp"

@@ -1,15 +1,18 @@
-"""Surface stores on a Ray cluster: one task a protein."""
+"""Surface stores on a Ray cluster: which store a configuration means, and how it is made."""
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from moedsr.config import DataConfig, PrepareConfig
 from moedsr.data.ensemble import Ensemble, find_ensembles
-from moedsr.data.prepare import default_store_path, finish_store, prepare_protein
+from moedsr.data.prepare import default_store_path, finish_store, start_store
+from moedsr.data.remote_folder import RemoteFolder, is_remote
+from moedsr.data.remote_store import RemoteEnsemble, find_remote_ensembles, finish_remote_store
 from moedsr.data.store import SurfaceStore
+from moedsr.data.store_index import MANIFEST, ProteinEntry
 from moedsr.errors import InputError, JobError
+from moedsr_platform.interruption import watch_signals
+from moedsr_platform.preparation_tasks import outcomes
 from moedsr_platform.tracking_store import in_uploaded_folder, results_folder
 
 Echo = Callable[[str], None]
@@ -26,7 +29,10 @@ def ensure_store(data: DataConfig, echo: Echo) -> tuple[DataConfig, SurfaceStore
         InputError: no store and no source, or a store made with other settings than those asked for.
     """
     folder = store_path(data)
-    if (folder / "manifest.json").exists():
+    if is_remote(folder):
+        store = SurfaceStore.open(folder, data.prepare if "prepare" in data.model_fields_set else None)
+        echo(f"surface store {RemoteFolder(folder).address}: {len(store.names())} proteins, copied to {store.path}")
+    elif (folder / "manifest.json").exists():
         # a file that only names a store takes it as it is
         asked = data.source is not None or "prepare" in data.model_fields_set
         store = SurfaceStore.open(folder, data.prepare if asked else None)
@@ -44,6 +50,8 @@ def store_path(data: DataConfig) -> Path:
     A relative place that did not come with a job's upload is below the results: the upload itself does not last.
     """
     if data.store is not None:
+        if is_remote(data.store):
+            return data.store  # every node copies it by itself
         lost = in_uploaded_folder() and not data.store.exists()
         return results_folder() / data.store if lost else data.store.absolute()
     assert data.source is not None  # the configuration holds one of both
@@ -53,43 +61,64 @@ def store_path(data: DataConfig) -> Path:
 def prepare_store(source: str, settings: PrepareConfig, folder: Path, echo: Echo) -> SurfaceStore:
     """Prepares every protein of a source, in parallel; finished ones are kept, so it can be called again.
 
+    A protein that cannot be prepared is set aside: it is named at the end and in the manifest, and tried again by the
+    next call.
+
+    Args:
+        source: as find_ensembles, or the URL of a remote folder.
+        settings: of the store.
+        folder: of this machine or of a mounted file system.
+        echo: told what happens, in lines.
+
     Raises:
-        InputError: what is wrong with the first bad ensemble.
-        JobError: a task was lost.
+        InputError: no protein could be prepared, or a store of other settings lies there.
+        JobError: interrupted, or the store cannot be written.
     """
-    import ray
+    started = start_store(folder, settings)
+    entries, set_aside = _prepare_all(source, settings, str(folder.absolute()), echo)
+    store = finish_store(folder, settings, entries, set_aside, started=started)
+    _say_set_aside(set_aside, echo)
+    return store
 
-    ensembles = find_ensembles(source)
-    echo(f"preparing {len(ensembles)} proteins, {settings.frames} frames each, into {folder}")
-    task = ray.remote(num_cpus=1, max_retries=2)(_prepare)
-    pending = {task.remote(ensemble, settings, folder.absolute()): ensemble for ensemble in ensembles}
-    entries: dict[str, Any] = {}
+
+def prepare_remote_store(source: str, settings: PrepareConfig, address: str, echo: Echo) -> tuple[int, str]:
+    """The same into a remote folder; returns how many proteins it has and the fingerprint."""
+    entries, set_aside = _prepare_all(source, settings, address, echo)
+    fingerprint = finish_remote_store(address, settings, entries, set_aside)
+    _say_set_aside(set_aside, echo)
+    return len(entries), fingerprint
+
+
+def _prepare_all(
+    source: str, settings: PrepareConfig, target: str, echo: Echo
+) -> tuple[list[ProteinEntry], dict[str, str]]:
+    set_aside: dict[str, str] = {}
+    ensembles: list[Ensemble | RemoteEnsemble] = []
+    ensembles += find_remote_ensembles(source) if is_remote(source) else find_ensembles(source, set_aside)
+    total = len(ensembles) + len(set_aside)
+    echo(f"preparing {total} proteins, {settings.frames} frames each, into {target}")
+    entries: list[ProteinEntry] = []
     try:
-        while pending:
-            (ready, *_), _ = ray.wait(list(pending), num_returns=1)
-            ensemble = pending.pop(ready)
-            entries[ensemble.name] = _result(ready, ensemble)
-            echo(f"prepared {ensemble.name} ({len(entries)} of {len(ensembles)})")
-    finally:
-        for reference in pending:
-            ray.cancel(reference, force=True)
-    return finish_store(folder, settings, [entries[ensemble.name] for ensemble in ensembles])
+        with watch_signals():
+            for name, outcome in outcomes(ensembles, settings, target):
+                if isinstance(outcome, ProteinEntry):
+                    entries.append(outcome)
+                    echo(f"prepared {name} ({len(entries)} of {total})")
+                else:
+                    set_aside[name] = outcome
+                    echo(f"set aside {name}: {outcome}")
+    except KeyboardInterrupt:
+        raise JobError(
+            f"interrupted with {len(entries)} of {total} proteins prepared; the same command goes on from there"
+        ) from None
+    if not entries:
+        name, reason = next(iter(set_aside.items()))
+        raise InputError(f"{source}: none of {total} proteins could be prepared; {name}: {reason}")
+    return entries, set_aside
 
 
-def _prepare(ensemble: Ensemble, settings: PrepareConfig, folder: Path) -> Any:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    return prepare_protein(ensemble, settings, folder)
-
-
-def _result(reference: Any, ensemble: Ensemble) -> Any:
-    import ray
-
-    try:
-        return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        if isinstance(cause, InputError):
-            raise InputError(str(cause)) from None
-        raise JobError(f"preparing {ensemble.name} failed: {type(cause).__name__}: {cause}") from None
-    except ray.exceptions.RayError as error:
-        raise JobError(f"preparing {ensemble.name} was lost: {str(error).splitlines()[0]}") from None
+def _say_set_aside(set_aside: Mapping[str, str], echo: Echo) -> None:
+    if set_aside:
+        echo(f"set aside (see {MANIFEST}), {len(set_aside)} proteins; the same command tries them again:")
+        for name, reason in sorted(set_aside.items()):
+            echo(f"  {name}: {reason}")

@@ -11,7 +11,7 @@ from moedsr.config_file import YamlSource
 
 @click.command()
 @click.argument("source")
-@click.option("--out", "store", type=click.Path(path_type=Path, file_okay=False), required=True, help="The store.")
+@click.option("--out", "store", required=True, help="The store: a folder, or a URL as s3://bucket/folder.")
 @click.option("--settings", type=click.Path(path_type=Path, dir_okay=False), help="YAML file of settings.")
 @click.option("--frames", type=int, help="Frames kept per protein.")
 @click.option("--surface-points", type=int, help="Points on each frame's surface.")
@@ -21,7 +21,7 @@ from moedsr.config_file import YamlSource
 @click.option("--address", help="Ray cluster. [default: $RAY_ADDRESS, else this machine]")
 def prepare(
     source: str,
-    store: Path,
+    store: str,
     settings: Path | None,
     frames: int | None,
     surface_points: int | None,
@@ -34,12 +34,13 @@ def prepare(
 
     Can be called again after an interruption: finished proteins are kept.
 
-    SOURCE is `mini-atlas` (bundled) or a folder of ensembles: ID/ID.pdb (or .cif, .gro, .psf) with ID/ID_R1.xtc
+    SOURCE is `mini-atlas` (bundled), a folder of ensembles, or its URL (s3://bucket/folder): ID/ID.pdb (or .cif, .gro, .psf) with ID/ID_R1.xtc
     (or .trr, .dcd, .nc, .h5, .pdb), ID/ID_R2.xtc, … Solvent, ions and ligands are left out.
     """
     from moedsr.data.ensemble import find_ensembles
+    from moedsr.data.remote_folder import is_remote
     from moedsr_platform.cluster import connect
-    from moedsr_platform.preparation import prepare_store
+    from moedsr_platform.preparation import prepare_remote_store, prepare_store
 
     chosen = _settings(
         settings,
@@ -49,10 +50,15 @@ def prepare(
         ligands=ligand or None,
         keep_truncated=keep_truncated or None,
     )
-    find_ensembles(source)  # what is wrong with the source is said before a cluster starts
+    if not is_remote(source):
+        find_ensembles(source, {})  # what is wrong with the source is said before a cluster starts
     connect(address)
-    made = prepare_store(source, chosen, store, click.echo)
-    click.echo(f"store {store}: {len(made.names())} proteins, fingerprint {made.fingerprint}")
+    if is_remote(store):
+        count, fingerprint = prepare_remote_store(source, chosen, store, click.echo)
+    else:
+        made = prepare_store(source, chosen, Path(store), click.echo)
+        count, fingerprint = len(made.names()), made.fingerprint
+    click.echo(f"store {store}: {count} proteins, fingerprint {fingerprint}")
 
 
 def _settings(file: Path | None, **options: Any) -> PrepareConfig:

@@ -34,8 +34,9 @@ def prepare(
 
     Can be called again after an interruption: finished proteins are kept.
 
-    SOURCE is `mini-atlas` (bundled), a folder of ensembles, or its URL (s3://bucket/folder): ID/ID.pdb (or .cif, .gro, .psf) with ID/ID_R1.xtc
-    (or .trr, .dcd, .nc, .h5, .pdb), ID/ID_R2.xtc, … Solvent, ions and ligands are left out.
+    SOURCE is `mini-atlas` (bundled), a folder of ensembles, or its URL (s3://bucket/folder): ID/ID.pdb (or .cif,
+    .gro, .psf) with ID/ID_R1.xtc (or .trr, .dcd, .nc, .h5, .pdb), ID/ID_R2.xtc, … Solvent, ions and ligands are left
+    out.
     """
     from moedsr.data.ensemble import find_ensembles
     from moedsr.data.remote_folder import is_remote

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 
 import fsspec
 import numpy as np
@@ -48,8 +49,9 @@ def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{http.port}")
     import boto3
 
-    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="bucket")
-    yield "s3://bucket"
+    bucket = f"bucket-{token_hex(4)}"  # the server's memory is that of this process
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=bucket)
+    yield f"s3://{bucket}"
     http.shutdown()
     thread.join()
 

@@ -1,4 +1,4 @@
-"""What is known of every trial: the rows of a sweep's table, saved so that a resume knows them."""
+"""What is known of every trial: the rows of a sweep's table, saved for who wants to read them."""
 
 import json
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ class Row:
     params: dict[str, Any]
     state: str = "WAITING"
     step: int = 0
+    validated: int = 0  # step of the last validation
     best_step: int | None = None
     best: dict[str, float] = field(default_factory=dict)  # all metrics of the best validation
     checkpoint: str | None = None  # of the best validation
@@ -28,7 +29,7 @@ class Row:
 
 
 class Board:
-    """The rows of a sweep, in the order in which trials began."""
+    """The rows of a sweep, in the order in which the searcher gave them."""
 
     def __init__(self, *, metric: str, mode: str, total: int, steps: int, memorised: bool = False) -> None:
         self.memorised = memorised  # whether the frames that are scored are those that were trained on
@@ -39,9 +40,13 @@ class Board:
         self.steps = steps
         self.rows: dict[str, Row] = {}
 
+    def ask(self, trial_id: str, params: Mapping[str, Any]) -> Row:
+        """The searcher gave a trial; it waits for its resources."""
+        return self.rows.setdefault(trial_id, Row(trial_id, len(self.rows) + 1, dict(params)))
+
     def start(self, trial_id: str, params: Mapping[str, Any]) -> Row:
         """A trial begins, or goes on after an interruption."""
-        row = self.rows.setdefault(trial_id, Row(trial_id, len(self.rows) + 1, dict(params)))
+        row = self.ask(trial_id, params)
         row.state, row.reason = "RUNNING", None
         return row
 
@@ -52,6 +57,7 @@ class Board:
         value = metrics.get(self.metric)
         if value is None or value != value:
             return False
+        row.validated = max(row.validated, step)
         if row.best and self.sign * value <= self.sign * row.best[self.metric]:
             return False
         row.best, row.best_step = dict(metrics), step
@@ -74,9 +80,14 @@ class Board:
         return max(rows, key=lambda row: self.sign * row.best[self.metric], default=None)
 
     @property
+    def left(self) -> list[Row]:
+        """Trials that were given and have not ended."""
+        return [row for row in self.rows.values() if row.state not in ENDED]
+
+    @property
     def unfinished(self) -> bool:
         """Whether trials are still to be run."""
-        return len(self.rows) < self.total or any(row.state not in ENDED for row in self.rows.values())
+        return len(self.rows) < self.total or bool(self.left)
 
     @property
     def done(self) -> float:
@@ -111,12 +122,6 @@ class Board:
         rows = [asdict(row) for row in self.rows.values()]
         temporary.write_text(json.dumps(rows, indent=1), encoding="utf-8")
         temporary.replace(path)
-
-    def load(self, path: Path) -> None:
-        """Reads the rows of an interrupted sweep; none when it had not come that far."""
-        if path.exists():
-            rows = json.loads(path.read_text(encoding="utf-8"))
-            self.rows = {row["trial_id"]: Row(**row) for row in rows}
 
 
 def best_line(board: Board) -> str:

@@ -1,16 +1,15 @@
-"""The Ray cluster: connecting to it quietly, and how many trials it holds."""
+"""The Ray cluster: connecting to it quietly, and what it has."""
 
 import json
 import logging
 import os
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import moedsr
 import moedsr_platform
 from moedsr.errors import InputError
-from moedsr_platform.sweep_file import Resources
+from moedsr_platform.nodes import Node
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray for the process that a job starts: its name and runtime environment."""
@@ -21,7 +20,8 @@ _QUIET = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # only validations carry the objective
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the reason stands in the table
-    "TUNE_GLOBAL_CHECKPOINT_S": "5",  # a killed driver forgets at most so much
+    "TUNE_GLOBAL_CHECKPOINT_S": "100000",  # the sweep's log is what a resumed sweep goes on from
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # interruption.py has it
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the new behaviour; its announcement is noise
     "RAY_DEDUP_LOGS": "1",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one process less for every trial
@@ -29,14 +29,6 @@ _QUIET = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "180",  # a busy machine starts slowly
     "PYTHONWARNINGS": "ignore",
 }
-
-
-@dataclass(frozen=True)
-class Node:
-    """What one machine offers."""
-
-    cpus: float
-    gpus: float
 
 
 def connect(address: str | None) -> list[Node]:
@@ -110,41 +102,3 @@ def this_machine() -> Node:
 
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Node(cpus, torch.cuda.device_count())
-
-
-def trials_at_once(resources: Resources, nodes: list[Node]) -> int:
-    """How many trials the cluster holds; a worker does not straddle nodes, a trial may."""
-    workers = sum(_workers_on(resources, node) for node in nodes)
-    return workers // resources.workers
-
-
-def concurrency(resources: Resources, nodes: list[Node]) -> int:
-    """Trials to run at once: as many as fit, and no more than the file says.
-
-    Raises:
-        InputError: not even one fits: it would wait for ever.
-    """
-    fit = trials_at_once(resources, nodes)
-    if fit < 1:
-        raise InputError(f"a trial needs {needs(resources)}, but the cluster has {offers(nodes)}: it can never start")
-    return min(fit, resources.concurrent_trials or fit)
-
-
-def needs(resources: Resources) -> str:
-    """The resources of one trial in words."""
-    return (
-        f"{resources.workers} worker{'s' if resources.workers > 1 else ''}"
-        f" with {resources.cpus_per_worker} CPU"
-        f" and {resources.gpus_per_worker:g} GPU each"
-    )
-
-
-def offers(nodes: list[Node]) -> str:
-    """The resources of a cluster in words."""
-    cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
-    return f"{cpus:g} CPU and {gpus:g} GPU on {len(nodes)} node{'s' if len(nodes) != 1 else ''}"
-
-
-def _workers_on(resources: Resources, node: Node) -> int:
-    by_cpu = int(node.cpus // resources.cpus_per_worker)
-    return by_cpu if resources.gpus_per_worker == 0 else min(by_cpu, int(node.gpus / resources.gpus_per_worker))

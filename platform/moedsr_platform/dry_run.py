@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import yaml
 
 from moedsr_platform import cluster
+from moedsr_platform.growth import growth
+from moedsr_platform.nodes import needs, offers, trials_at_once
 from moedsr_platform.preparation import store_path
 from moedsr_platform.search_space import PREPARE, Scalar, data_settings, grid_points
 from moedsr_platform.sweep_file import SweepFile
@@ -19,13 +21,15 @@ def describe(sweep: SweepFile, address: str | None) -> str:
         InputError: the cluster does not answer.
     """
     nodes = [cluster.this_machine()] if address is None else cluster.connect(address)
-    fit = cluster.trials_at_once(sweep.resources, nodes)
+    grown = growth(sweep.resources)
+    fit = max(trials_at_once(sweep.resources, nodes), trials_at_once(sweep.resources, grown))
     at_once = min(fit, sweep.resources.concurrent_trials or fit)
     resolved = yaml.safe_dump(sweep.base.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     search = [f"  {key}: {domain.text()}" for key, domain in sweep.search.items()]
     start = [f"  {number}. {_point(point)}" for number, point in enumerate(sweep.start, start=1)]
     total = sweep.points * sweep.seeds
     held = f"it can hold {at_once} trials at a time" if fit else "it cannot hold one trial"
+    grows = f", can grow to {offers(grown)}" if grown else ""
     lines = [
         "configuration:",
         *(f"  {line}" for line in resolved.splitlines()),
@@ -38,8 +42,8 @@ def describe(sweep: SweepFile, address: str | None) -> str:
         "objective: " + ", ".join(f"{objective.mode} {objective.metric}" for objective in sweep.objectives),
         f"study: {without_password(sweep.storage) if sweep.storage else 'optuna.db in the folder of the sweep'}",
         *_stores(sweep),
-        f"one trial: {cluster.needs(sweep.resources)}",
-        f"{'this machine' if address is None else address}: {cluster.offers(nodes)}; {held}",
+        f"one trial: {needs(sweep.resources)}",
+        f"{'this machine' if address is None else address}: {offers(nodes)}{grows}; {held}",
     ]
     return "\n".join(lines)
 

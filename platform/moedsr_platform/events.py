@@ -6,11 +6,16 @@ from typing import Any, ClassVar
 
 from ray import tune
 
-from moedsr_platform.board import ENDED, Board, Row
-from moedsr_platform.progress import Display
+from moedsr_platform import board as boards
+from moedsr_platform.board import Board, Row
+from moedsr_platform.interruption import Interruption
+from moedsr_platform.nodes import needs
+from moedsr_platform.progress import Display, WaitingNotice
+from moedsr_platform.sweep_log import SweepLog
 from moedsr_platform.tracking import Tracker
 from moedsr_platform.trial import FAILURE, TrialSpec, reason_of
-from moedsr_platform.worker import CHECKPOINT, HISTORY, STEP
+from moedsr_platform.trial_folder import pause_trial
+from moedsr_platform.worker import CHECKPOINT, ENDED, HISTORY, STEP
 
 PREFIXES = ("train/", "val/", "naive/", "smoothed/", "oracle/", "routing/", "perf/", "system/")
 
@@ -22,38 +27,46 @@ class SweepListener:
         self,
         *,
         board: Board,
+        log: SweepLog,
         saved: Path,
         display: Display,
         tracker: Tracker,
         parent: str | None,
         tags: Mapping[str, str],
         spec: TrialSpec,
+        interruption: Interruption,
     ) -> None:
-        self.board, self.saved, self.display, self.tracker = board, saved, display, tracker
+        self.board, self.log, self.saved, self.display, self.tracker = board, log, saved, display, tracker
         self.parent, self.tags, self.spec = parent, tags, spec
+        self.interruption = interruption
+        self.over = False
+        self._suspended = False
         self.runs: dict[str, str] = {}
+        self._waiting = WaitingNotice(display, needs(spec.resources))
 
     def run_of(self, row: Row) -> str:
         """The MLflow run of a trial, made when it is first asked for."""
         if row.trial_id not in self.runs:
             config = self.spec.config(row.params)
             self.runs[row.trial_id] = self.tracker.trial_run(
-                self.parent, row.trial_id, config, self.tags, goes_on=row.state not in ENDED
+                self.parent, row.trial_id, config, self.tags, goes_on=row.state not in boards.ENDED
             )
         return self.runs[row.trial_id]
 
     def started(self, trial_id: str, params: Mapping[str, Any]) -> None:
-        """A trial begins or begins again."""
-        row = self.board.start(trial_id, params)
+        """A trial begins or begins again; one of several workers may still have to wait for them."""
+        row = self.board.ask(trial_id, params)
+        if self.spec.alone:
+            row = self.board.start(trial_id, params)
         self.run_of(row)
         self.board.save(self.saved)
         self.display.update(row, "start")
 
     def reported(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """A report of the trial's first worker arrives."""
-        if trial_id not in self.board.rows or FAILURE in result:
+        if FAILURE in result:
             return
-        row = self.board.rows[trial_id]
+        row = self.board.start(trial_id, self.board.rows[trial_id].params)
         metrics = {
             name: float(value)
             for name, value in result.items()
@@ -63,23 +76,57 @@ class SweepListener:
         history = {int(at): dict(values) for at, values in result.get(HISTORY) or []}
         history[step] = {**metrics, **history.get(step, {})}
         self.tracker.log_history(self.run_of(row), sorted(history.items()))
+        before = row.validated
         best = self.board.report(trial_id, step, metrics, checkpoint)
         if best and checkpoint is not None and Path(checkpoint).is_dir():
             self.tracker.log_checkpoint(self.run_of(row), Path(checkpoint))
-        validated = self.board.metric in metrics
+        validated = row.validated > before  # what a resumed trial says again was heard before
         if validated:
+            self.log.validated(trial_id, step, metrics, checkpoint)
             self.board.save(self.saved)
         self.display.update(row, "validated" if validated else "step")
 
-    def ended(self, trial_id: str, failure: str | None) -> None:
-        """A trial completed, was stopped early, or failed."""
-        if trial_id not in self.board.rows:
+    def ended(self, trial_id: str, failure: str | None, *, whole: bool = True) -> None:
+        """A trial completed, was stopped early, or failed; or, not ``whole``, it saved itself to go on later."""
+        if failure is None and not whole and self.interruption.asked:
             return
         row = self.board.end(trial_id, failure)
-        assert row.state in ENDED
+        assert row.state in boards.ENDED
         self.tracker.finish_trial(self.run_of(row), row.state, row.reason)  # type: ignore[arg-type]
+        # last, and what the log lacks happens again: said twice is harmless, not said is not
+        self.log.ended(trial_id, row.step, failure)
         self.board.save(self.saved)
         self.display.update(row, "end")
+
+    def tick(self, running: list[str], pending: list[str]) -> None:
+        """Time passes: says what trials wait for, and, once asked to, has them save themselves and end.
+
+        Args:
+            running: ids of the trials that have a process.
+            pending: ids of those that have none.
+        """
+        if self.interruption.asked is None:
+            self._waiting.tick([self.board.rows[trial_id] for trial_id in (*running, *pending)])
+            return
+        if not self._suspended:
+            self._suspend()
+        for trial_id in running:
+            pause_trial(self.spec.trial_folder(trial_id).path)
+        self.over = not running or self.interruption.overdue
+
+    def _suspend(self) -> None:
+        """At once, since whoever asked may not be patient: the store shows no run as running, the table neither."""
+        self._suspended = True
+        left = self.board.left
+        saving = f"{len(left)} running trial{'s' if len(left) != 1 else ''} saved" if left else "nothing runs"
+        self.display.say(f"{self.interruption.asked}: {saving} for later, which may take a moment")
+        for row in left:
+            row.state = "WAITING"
+            if row.trial_id in self.runs:
+                self.tracker.suspend(self.runs[row.trial_id])
+        if self.parent is not None:
+            self.tracker.suspend(self.parent)
+        self.board.save(self.saved)
 
     def failure_of(self, trial_id: str, error: BaseException | None) -> str:
         """Why a trial ended without saying so itself."""
@@ -103,8 +150,26 @@ class TrialEvents(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if self.listener is not None:
-            self.listener.ended(trial.trial_id, (trial.last_result or {}).get(FAILURE))
+            last = trial.last_result or {}
+            self.listener.ended(trial.trial_id, last.get(FAILURE), whole=last.get(ENDED, False))
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self.listener is not None:
+            by_status = [
+                [trial.trial_id for trial in trials if trial.status == name] for name in ("RUNNING", "PENDING")
+            ]
+            self.listener.tick(*by_status)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if self.listener is not None:
             self.listener.ended(trial.trial_id, self.listener.failure_of(trial.trial_id, trial.get_pickled_error()))
+
+
+class EndOfSession(tune.Stopper):
+    """Ends Tune's loop once every trial has saved itself, or has had its time."""
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return TrialEvents.listener is not None and TrialEvents.listener.over

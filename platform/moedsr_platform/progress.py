@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import IO, Protocol
 
 from rich.console import Console, Group
@@ -13,6 +14,7 @@ from moedsr_platform.board import Board, Row, best_line
 from moedsr_platform.verdict import verdict
 
 _STYLES = {"RUNNING": "cyan", "COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
+_WAIT_AT_FIRST = 10.0  # seconds until waiting is worth a line
 _LINE_EVERY = 20.0  # seconds between plain lines of one trial, validations apart
 
 
@@ -95,6 +97,36 @@ class LineDisplay:
         pass
 
 
+class WaitingNotice:
+    """Says now and then that no trial can run because the cluster has no room, or is only starting machines.
+
+    Args:
+        display: says it.
+        needs: the resources of one trial in words.
+    """
+
+    def __init__(self, display: Display, needs: str) -> None:
+        self._display, self._needs = display, needs
+        self._since: float | None = None
+        self._pause = _WAIT_AT_FIRST
+
+    def tick(self, given: Sequence[Row]) -> None:
+        """``given``: trials that were given to Tune and have not ended."""
+        waiting = [row for row in given if row.state == "WAITING"]
+        if not waiting or len(waiting) < len(given):
+            self._since, self._pause = None, _WAIT_AT_FIRST
+            return
+        now = time.monotonic()
+        self._since = self._since or now
+        if now - self._since >= self._pause:
+            self._pause = max(now - self._since, 1.0) * 3  # 10 s, 30 s, 90 s, ...
+            count = f"{len(waiting)} trial{'s wait' if len(waiting) > 1 else ' waits'}"
+            self._display.say(
+                f"waiting for resources since {clock(now - self._since)}: {count}, each needs {self._needs}; "
+                "`ray status` shows what the cluster has"
+            )
+
+
 class LiveDisplay:
     """A table that is redrawn in place."""
 
@@ -120,7 +152,7 @@ class LiveDisplay:
             self._live = None
 
     def _render(self) -> Group:
-        waiting = self._board.total - len(self._board.rows)
+        waiting = self._board.total - sum(row.state != "WAITING" for row in self._board.rows.values())
         footer = f"{best_line(self._board)}; {waiting} waiting; {self._clock.line()}"
         return Group(table(self._board), Text(footer))
 

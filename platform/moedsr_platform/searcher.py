@@ -65,7 +65,12 @@ class SweepSearch(Searcher):
         return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The first point that still lacks a trial, else a new one; None while enough trials run."""
+        """The first point that still lacks a trial, else a new one; None while enough trials run.
+
+        A trial that the study knows, from before a resume, gets its own values again.
+        """
+        if (known := self._point_of(trial_id)) is not None:
+            return self._params(known, trial_id)
         running = sum(trial not in point.ended for point in self.study.points for trial in point.trials)
         if self._at_once is not None and running >= self._at_once:
             return None
@@ -77,10 +82,7 @@ class SweepSearch(Searcher):
         elif not point.trials:
             self.study.go_on(point, make_sampler(self._sweep, point.number), self._sweep.search)
         self.study.assign(point, [*point.trials, trial_id])
-        params = dict(point.params)
-        if self._sweep.seeds > 1:
-            params[SEED] = self._sweep.base.training.seed + len(point.trials) - 1
-        return params
+        return self._params(point, trial_id)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keeps the best validation."""
@@ -126,6 +128,12 @@ class SweepSearch(Searcher):
         number = len(self.study.points)
         fixed = self._fixed[number] if number < len(self._fixed) else {}
         return self.study.ask(make_sampler(self._sweep, number), self._sweep.search, fixed)
+
+    def _params(self, point: Point, trial_id: str) -> dict[str, Any]:
+        params = dict(point.params)
+        if self._sweep.seeds > 1:
+            params[SEED] = self._sweep.base.training.seed + point.trials.index(trial_id)
+        return params
 
     def _lacking(self, point: Point) -> bool:
         return len(point.trials) < self._sweep.seeds

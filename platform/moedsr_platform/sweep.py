@@ -1,7 +1,9 @@
 """A sweep from file to result table: Ray Tune over Ray Train, every run tracked, the best one registered."""
 
+import contextlib
 import os
 import shlex
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +14,16 @@ from moedsr.errors import JobError
 from moedsr.source_version import git_commit
 from moedsr_platform import cluster
 from moedsr_platform.board import Board
-from moedsr_platform.interruption import watch_signals
+from moedsr_platform.growth import growth
+from moedsr_platform.interruption import Interruption, watch_signals
+from moedsr_platform.nodes import concurrency, needs, offers
 from moedsr_platform.preparation import ensure_store
 from moedsr_platform.progress import Display, display, result_text
 from moedsr_platform.search_space import data_settings
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.sweep_folder import SweepFolder, new_folder, old_folder
+from moedsr_platform.sweep_lock import only_here
+from moedsr_platform.sweep_log import SweepLog, replay
 from moedsr_platform.tracking_store import (
     StoreAwayError,
     check_store,
@@ -31,8 +37,11 @@ from moedsr_platform.worker import TrainFunction
 
 if TYPE_CHECKING:
     from ray.tune import Tuner
+    from ray.tune.schedulers import TrialScheduler
+    from ray.tune.search import Searcher
 
     from moedsr_platform.tracking import Tracker
+    from moedsr_platform.trial_source import TrialSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,54 +69,66 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
     """Runs a sweep to its end, and says what came out.
 
     Raises:
-        InputError: before anything runs: data, cluster or tracking store do not fit.
+        InputError: before anything runs: data, cluster or tracking store do not fit, or another process runs it.
         JobError: interrupted, or every trial failed.
     """
+    with watch_signals() as interruption:
+        try:
+            with contextlib.ExitStack() as held:
+                return _run(request, show or display(), interruption, held)
+        except KeyboardInterrupt:
+            raise JobError(f"interrupted; what was prepared is kept. Go on with: {again(request)}") from None
+
+
+def _run(request: Request, show: Display, interruption: Interruption, held: contextlib.ExitStack) -> Board:
     from moedsr_platform.tracking import Tracker, connect
 
     sweep = request.sweep
-    show = show or display()
     folder = old_folder(sweep) if request.resume else None
+    if folder is not None:
+        held.enter_context(only_here(folder.lock, folder.sweep_id, cluster.job_id()))
     away = _store_is_away(folder, show)
     nodes = cluster.connect(request.address)
-    at_once = cluster.concurrency(sweep.resources, nodes)
+    interruption.listen()
+    grown = growth(sweep.resources)
+    at_once = concurrency(sweep.resources, nodes, grown)
     if not away:
         connect()  # makes and migrates an embedded store
     made = [ensure_store(data, show.say) for data in data_settings(sweep.base, sweep.search)]
     data, store = made[0]
     base = sweep.base.model_copy(update={"data": data})
-    folder = folder or new_folder(sweep, request.file)
-    with Tracker.open(folder=folder.tracking, away=away) as tracker:
-        spec = TrialSpec(
-            base=base.model_dump_json(),
-            store=str(store.path),
-            folder=str(folder.trials),
-            objective=sweep.objective,
-            resources=sweep.resources,
-            train=request.train,
-            stores={data.prepare.model_dump_json(): str(store.path) for data, store in made},
-        )
-        board = Board(
-            metric=sweep.objective.metric,
-            mode=sweep.objective.mode,
-            total=sweep.points * sweep.seeds,
-            steps=sweep.base.training.steps,
-            memorised=sweep.base.evaluation.scope == "trained",
-        )
-        if request.resume:
-            board.load(folder.rows)
-        show.say(
-            f"sweep {folder.sweep_id}: {board.total} trials of {board.steps} steps, {at_once} at a time, "
-            f"each {cluster.needs(sweep.resources)}; cluster: {cluster.offers(nodes)}"
-        )
-        show.say(f"results go to {results_folder()}, runs to {without_password(tracker.uri)}")
-        if board.total > 1:
-            show.say(f"the search as it goes on: optuna-dashboard {without_password(sweep.storage or folder.study)}")
-        tags = _tags(sweep, folder, " ".join(store.fingerprint for _, store in made))
-        parent = None
-        if board.total > 1:
-            parent = tracker.sweep_run(folder.sweep_id, tags, _params(sweep, base), folder.path / "sweep.yaml")
-        return _Session(request, folder, spec, board, tracker, parent, tags, at_once, show).run()
+    if folder is None:
+        folder = new_folder(sweep, request.file)
+        held.enter_context(only_here(folder.lock, folder.sweep_id, cluster.job_id()))
+    tracker = held.enter_context(Tracker.open(folder=folder.tracking, away=away))
+    spec = TrialSpec(
+        base=base.model_dump_json(),
+        store=str(store.path),
+        folder=str(folder.trials),
+        objective=sweep.objective,
+        resources=sweep.resources,
+        train=request.train,
+        stores={data.prepare.model_dump_json(): str(store.path) for data, store in made},
+    )
+    board = Board(
+        metric=sweep.objective.metric,
+        mode=sweep.objective.mode,
+        total=sweep.points * sweep.seeds,
+        steps=sweep.base.training.steps,
+        memorised=sweep.base.evaluation.scope == "trained",
+    )
+    show.say(
+        f"sweep {folder.sweep_id}: {board.total} trials of {board.steps} steps, {at_once} at a time, "
+        f"each {needs(sweep.resources)}; cluster: {offers(nodes)}" + (f", can grow to {offers(grown)}" if grown else "")
+    )
+    show.say(f"results go to {results_folder()}, runs to {without_password(tracker.uri)}")
+    if board.total > 1:
+        show.say(f"the search as it goes on: optuna-dashboard {without_password(sweep.storage or folder.study)}")
+    tags = _tags(sweep, folder, " ".join(store.fingerprint for _, store in made))
+    parent = None
+    if board.total > 1:
+        parent = tracker.sweep_run(folder.sweep_id, tags, _params(sweep, base), folder.path / "sweep.yaml")
+    return _Session(request, folder, spec, board, tracker, parent, tags, at_once, show, interruption).run()
 
 
 def _store_is_away(resumed: SweepFolder | None, show: Display) -> bool:
@@ -139,60 +160,70 @@ class _Session:
     tags: dict[str, str]
     at_once: int
     show: Display
+    interruption: Interruption
 
     def run(self) -> Board:
         from moedsr_platform.events import SweepListener, TrialEvents
+        from moedsr_platform.trial_source import TrialSource
 
+        log = SweepLog(self.folder.log)
+        search, scheduler = self._search()
+        replay(log, self.board, search, scheduler)
+        if self.board.rows:
+            self.show.say(_so_far(self.board))
         listener = SweepListener(
             board=self.board,
+            log=log,
             saved=self.folder.rows,
             display=self.show,
             tracker=self.tracker,
             parent=self.parent,
             tags=self.tags,
             spec=self.spec,
+            interruption=self.interruption,
         )
         TrialEvents.listener = listener
         self.show.start(self.board)
         try:
-            with watch_signals() as interruption:
-                self._tuner().fit()
+            if self.board.unfinished:
+                self.interruption.patient = True
+                self._tuner(TrialSource(search, self.at_once, self.board, log, self.interruption), scheduler).fit()
         except KeyboardInterrupt:
-            interruption.asked = interruption.asked or "SIGINT"
+            pass  # asked twice
         finally:
+            self.interruption.patient = False
             self.show.stop()
             TrialEvents.listener = None
         self._say_result()
-        if interruption.asked or self.board.unfinished:
-            raise JobError(f"interrupted; finished trials are kept. Go on with: {self._again()}")
+        if self.board.unfinished:
+            raise JobError(f"interrupted; finished trials are kept. Go on with: {again(self.request, resume=True)}")
         self._close(listener.run_of)
         return self.board
 
-    def _tuner(self) -> "Tuner":
-        from ray import tune
-
-        from moedsr_platform.events import TrialEvents
+    def _search(self) -> "tuple[Searcher, TrialScheduler | None]":
         from moedsr_platform.scheduler import EarlyStopping
         from moedsr_platform.searcher import StudyPlace, SweepSearch
 
         sweep = self.request.sweep
-        function = trainable(self.spec)
-        if self.request.resume and tune.Tuner.can_restore(str(self.folder.tune)):
-            # never restart_errored: the searcher knows the old trials only
-            return tune.Tuner.restore(str(self.folder.tune), function, resume_unfinished=True)
+        place = StudyPlace(self._study, self.folder.sweep_id, self.request.resume)
+        return SweepSearch(sweep, place), EarlyStopping(sweep, self.folder.trials) if sweep.scheduler else None
+
+    def _tuner(self, source: "TrialSource", scheduler: "TrialScheduler | None") -> "Tuner":
+        from ray import tune
+
+        from moedsr_platform.events import EndOfSession, TrialEvents
+
+        shutil.rmtree(self.folder.tune, ignore_errors=True)
         return tune.Tuner(
-            function,
+            trainable(self.spec),
             tune_config=tune.TuneConfig(
-                num_samples=self.board.total,
-                max_concurrent_trials=self.at_once,
-                search_alg=SweepSearch(sweep, StudyPlace(self._study, self.folder.sweep_id, self.request.resume)),
-                scheduler=EarlyStopping(sweep, self.folder.trials) if sweep.scheduler else None,
-                reuse_actors=True,
+                num_samples=self.board.total, search_alg=source, scheduler=scheduler, reuse_actors=True
             ),
             run_config=tune.RunConfig(
                 name=self.folder.tune.name,
                 storage_path=str(self.folder.path),
                 callbacks=[TrialEvents()],
+                stop=EndOfSession(),
                 failure_config=tune.FailureConfig(max_failures=self.spec.restarts),
                 verbose=0,
             ),
@@ -253,10 +284,18 @@ class _Session:
         following.append(f"moedsr predict {model} FILE.pdb --times -1:1:5 --out surfaces")
         self.show.say("\n".join(["\nnext:", *(f"  {line}" for line in following)]))
 
-    def _again(self) -> str:
-        command = "sweep" if self.request.sweep.search else "train"
-        line = shlex.join(["moedsr", command, str(self.request.file), *self.request.flags, "--resume"])
-        return f"ray job submit --working-dir . -- {line}" if in_uploaded_folder() else line
+
+def again(request: Request, *, resume: bool | None = None) -> str:
+    """The command that goes on with a request; ``resume``: whether its sweep has begun."""
+    command = "sweep" if request.sweep.search else "train"
+    resumed = ["--resume"] if (request.resume if resume is None else resume) else []
+    line = shlex.join(["moedsr", command, str(request.file), *request.flags, *resumed])
+    return f"ray job submit --working-dir . -- {line}" if in_uploaded_folder() else line
+
+
+def _so_far(board: Board) -> str:
+    ended = len(board.rows) - len(board.left)
+    return f"going on: {ended} of {board.total} trials have ended, {len(board.left)} go on from their last checkpoints"
 
 
 def _params(sweep: SweepFile, base: Config) -> dict[str, Any]:

@@ -66,6 +66,14 @@ class Objective(Section):
         return 1.0 if self.mode == "max" else -1.0
 
 
+class Machines(Section):
+    """Machines of one kind."""
+
+    machines: Positive = Field(..., description="how many")
+    cpus: Positive = Field(..., description="CPU cores of each")
+    gpus: Annotated[int, Field(ge=0)] = Field(0, description="GPUs of each")
+
+
 class Resources(Section):
     """What one trial occupies while it runs."""
 
@@ -76,6 +84,17 @@ class Resources(Section):
     worker_restarts: Annotated[int, Field(ge=0)] = Field(
         2, description="how often a trial that lost a worker goes on from its last checkpoint"
     )
+
+    grows_to: Machines | None = Field(
+        None, description="what an autoscaling cluster can have at most; a cluster of `ray up` says it by itself"
+    )
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _whole(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError(f"is {value:g}, but must be a fraction of one GPU or a whole number")
+        return value
 
     @field_validator("concurrent_trials", mode="before")
     @classmethod

@@ -1,8 +1,10 @@
 """Where a sweep keeps what it needs to go on: one folder, named by the sweep."""
 
+import errno
 import json
 import re
 import shutil
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +22,11 @@ class SweepFolder:
 
     sweep.json   the resolved sweep
     sweep.yaml   the file as it was
-    trials.json  the result table so far
+    log.jsonl    what happened, in order: a resumed sweep is made of it
+    lock         held by the process that runs the sweep
+    trials.json  the result table so far, to read
     optuna.db    the search, unless `storage` names another database
-    tune/        Tune's own state
+    tune/        Tune's own files, of no further use
     trials/      checkpoints, one folder a trial
     tracking/    what the tracking store has not got yet
     """
@@ -51,24 +55,38 @@ class SweepFolder:
         return f"sqlite:///{self.path / 'optuna.db'}"
 
     @property
+    def log(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
     def rows(self) -> Path:
         return self.path / "trials.json"
 
 
 def new_folder(sweep: SweepFile, file: Path) -> SweepFolder:
-    """A folder for a new sweep: its name, or the name with the next free number."""
+    """A folder for a new sweep: its name, or the name with the next free number. It appears complete or not at all."""
     parent = results_folder() / "sweeps"
+    made = parent / f".{uuid.uuid4().hex}"
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        taken = [number for number, _ in _folders(sweep.name)]
-        name = f"{sweep.name}-{max(taken) + 1}" if taken else sweep.name
-        folder = SweepFolder((parent / name).absolute())
-        folder.trials.mkdir(parents=True)
+        (made / "trials").mkdir(parents=True)
+        shutil.copyfile(file, made / "sweep.yaml")
+        _write(made / "sweep.json", _resolved(sweep))
+        while True:
+            taken = [number for number, _ in _folders(sweep.name)]
+            place = parent / (f"{sweep.name}-{max(taken) + 1}" if taken else sweep.name)
+            try:
+                made.rename(place)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                continue  # another process was quicker
+            return SweepFolder(place.absolute())
     except OSError as error:
         raise InputError(f"{parent}: cannot be written: {error.strerror}; choose another with --results") from None
-    shutil.copyfile(file, folder.path / "sweep.yaml")
-    _write(folder.path / "sweep.json", _resolved(sweep))
-    return folder
 
 
 def old_folder(sweep: SweepFile) -> SweepFolder:

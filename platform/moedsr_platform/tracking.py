@@ -206,6 +206,10 @@ class Tracker:
         }
         self._put("end", run, status=STATUS[state], tags=tags)
 
+    def suspend(self, run: str) -> None:
+        """Close the run of what was interrupted; it goes on when it is begun again."""
+        self._put("end", run, status="KILLED", tags={STATE_TAG: "WAITING"})
+
     def finish_sweep(
         self,
         run: str,

@@ -17,6 +17,10 @@ FAILURE = "failure"
 """Key of the result of a trial that failed: the reason in one line."""
 
 
+WAITS = 160
+"""How often the workers of a trial may find no room within 180 s (see cluster.py): 8 hours in all."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialSpec:
     """What all trials of a sweep share. Travels to the trial's process.
@@ -44,9 +48,14 @@ class TrialSpec:
         return config.model_copy(update={"data": config.data.model_copy(update={"store": store})})
 
     @property
+    def alone(self) -> bool:
+        """Whether a trial has one worker, and trains in the process that Tune starts for it."""
+        return self.resources.workers == 1
+
+    @property
     def restarts(self) -> int:
         """How often Tune starts a trial again whose process was lost; a Ray Train job restarts its workers itself."""
-        return self.resources.worker_restarts if self.resources.workers == 1 else 1
+        return self.resources.worker_restarts if self.alone else 1
 
     def trial_folder(self, trial_id: str) -> TrialFolder:
         """What the trial keeps on disk."""
@@ -79,17 +88,15 @@ def trainable(spec: TrialSpec) -> Callable[[dict[str, Any]], None]:
     """
     from ray import tune
 
-    alone = spec.resources.workers == 1
-
     def trial(params: dict[str, Any]) -> None:
         trial_id = tune.get_context().get_trial_id()
         try:
-            (_train_here if alone else _train_in_workers)(spec, params, trial_id)
+            (_train_here if spec.alone else _train_in_workers)(spec, params, trial_id)
         except (InputError, JobError) as error:
             tune.report({FAILURE: _last_line(str(error)), STEP: 0})
 
     # Tune refuses a trial that takes nothing at all
-    return tune.with_resources(trial, _per_worker(spec.resources) if alone else {"cpu": 0, "memory": 1})
+    return tune.with_resources(trial, _per_worker(spec.resources) if spec.alone else {"cpu": 0, "memory": 1})
 
 
 def _train_here(spec: TrialSpec, params: dict[str, Any], trial_id: str) -> None:
@@ -123,13 +130,14 @@ def _train_in_workers(spec: TrialSpec, params: dict[str, Any], trial_id: str) ->
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
+    from torch.distributed import is_nccl_available
 
     resources = spec.resources
     on_gpu = resources.gpus_per_worker > 0
     trainer = TorchTrainer(
         training_worker,
         train_loop_config=spec.task(params, trial_id),
-        torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if on_gpu and is_nccl_available() else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=resources.workers, use_gpu=on_gpu, resources_per_worker=_per_worker(resources)
         ),
@@ -139,7 +147,7 @@ def _train_in_workers(spec: TrialSpec, params: dict[str, Any], trial_id: str) ->
             callbacks=[TuneReportCallback()],
             failure_config=ray.train.FailureConfig(
                 max_failures=resources.worker_restarts,
-                controller_failure_limit=2,  # unlimited by default: it would wait for ever for a lost node
+                controller_failure_limit=WAITS,  # unlimited by default: it would wait for ever for a lost node
             ),
         ),
     )
@@ -153,6 +161,7 @@ def training_worker(task: dict[str, Any]) -> None:
     """One worker of several of a trial."""
     import ray.train
 
+    ray.train.report({STEP: 0})  # until now the trial waited for its workers
     run_training(task, ray.train.report)
 
 

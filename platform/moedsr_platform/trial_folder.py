@@ -11,11 +11,13 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from moedsr.errors import JobError
 
-PREFIX, STOP, FAILURE = "checkpoint_", "stop", "failure"
+PREFIX, FAILURE = "checkpoint_", "failure"
+Request = Literal["stop", "pause"]
+REQUESTS: tuple[Request, ...] = ("stop", "pause")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ class TrialFolder:
 
     ``checkpoint_<step>/``  the last one and the best one, at most one more while it is being written
     ``reports.jsonl``       every report, one a line
-    ``stop``                asks the trial to end at its next report
+    ``stop``, ``pause``     ask the trial to save and end at its next report: for good, or to go on later
     ``failure``             why it failed, in one line
     ``owner``               token of the process that writes here; one that lost it ends at its next report
 
@@ -64,9 +66,13 @@ class TrialFolder:
         self._metric, self._sign = metric, 1.0 if mode == "max" else -1.0
         self._token: str | None = None
 
-    def asked_to_stop(self) -> bool:
-        """Whether the trial is to end at its next report."""
-        return (self.path / STOP).exists()
+    @property
+    def request(self) -> Request | None:
+        """Whether the trial is to end at its next report: for good (``stop``), or to go on later (``pause``)."""
+        for request in REQUESTS:
+            if (self.path / request).exists():
+                return request
+        return None
 
     @property
     def failure(self) -> str | None:
@@ -99,6 +105,7 @@ class TrialFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         for half in self.path.glob(".scratch-*"):
             shutil.rmtree(half, ignore_errors=True)
+        (self.path / "pause").unlink(missing_ok=True)
         self._token = uuid.uuid4().hex
         _write(self.path / "owner", self._token)
         self.scratch.mkdir()
@@ -164,8 +171,17 @@ class TrialFolder:
 
 def stop_trial(folder: Path) -> None:
     """Ask the trial that keeps this folder to end at its next report."""
+    _ask(folder, "stop")
+
+
+def pause_trial(folder: Path) -> None:
+    """Ask the trial that keeps this folder to save itself at its next report, and end until it is started again."""
+    _ask(folder, "pause")
+
+
+def _ask(folder: Path, request: Request) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / STOP).touch()
+    (folder / request).touch()
 
 
 def step_of(checkpoint: Path) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from moedsr import distributed
 from moedsr.config import Config
 from moedsr_platform.system_metrics import SystemMetrics
-from moedsr_platform.trial_folder import Spoken, TrialFolder
+from moedsr_platform.trial_folder import Request, Spoken, TrialFolder
 
 TrainFunction = Callable[..., None]
 """The signature of ``moedsr.training.train``."""
@@ -19,7 +19,7 @@ TrainFunction = Callable[..., None]
 Send = Callable[[dict[str, Any]], None]
 """Takes one report; every worker of a trial calls it at the same steps."""
 
-STEP, HISTORY, CHECKPOINT = "step", "history", "checkpoint"
+STEP, HISTORY, CHECKPOINT, ENDED = "step", "history", "checkpoint", "ended"
 
 
 def run_training(task: dict[str, Any], send: Send) -> None:
@@ -50,7 +50,7 @@ def run_training(task: dict[str, Any], send: Send) -> None:
             resume_from=resume_from,
             device=task["device"],
             scratch=folder.scratch,
-            stop=folder.asked_to_stop,
+            stop=reporter.asked_to_stop,
         )
     finally:
         folder.release()
@@ -68,6 +68,12 @@ class _Reporter:
     def __init__(self, folder: TrialFolder, send: Send) -> None:
         self._folder, self._send = folder, send
         self._system = SystemMetrics()
+        self._request: Request | None = None
+
+    def asked_to_stop(self) -> bool:
+        """Whether the next report is the last one; the first worker answers for all."""
+        self._request = self._folder.request if distributed.rank() == 0 else None
+        return self._request is not None
 
     def __call__(self, report: Any) -> None:
         if distributed.rank() != 0:
@@ -77,7 +83,7 @@ class _Reporter:
             step=report.step,
             metrics={**report.metrics, **self._system.read()},
             history=list(report.history),
-            done=report.done,
+            done=report.done or self._request == "stop",
         )
         self._folder.check_owner()
         self._folder.write_down(said)
@@ -100,7 +106,13 @@ class _Reporter:
     def _message(self, said: Spoken) -> dict[str, Any]:
         kept = self._folder.checkpoint(said.step)
         history = [[step, values] for step, values in said.history]
-        return {STEP: said.step, **said.metrics, HISTORY: history, **({CHECKPOINT: str(kept)} if kept else {})}
+        return {
+            STEP: said.step,
+            **said.metrics,
+            HISTORY: history,
+            ENDED: said.done,
+            **({CHECKPOINT: str(kept)} if kept else {}),
+        }
 
 
 def joined(reports: list[Spoken], validated: Callable[[dict[str, float]], bool]) -> list[Spoken]:

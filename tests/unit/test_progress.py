@@ -1,12 +1,14 @@
 """The board of trials, its table, and the plain lines for pipes."""
 
 import io
+import json
+import time
 from pathlib import Path
 
 import pytest
 
 from moedsr_platform.board import Board
-from moedsr_platform.progress import Clock, LineDisplay, LiveDisplay, clock, display, result_text
+from moedsr_platform.progress import Clock, LineDisplay, LiveDisplay, WaitingNotice, clock, display, result_text
 
 
 @pytest.fixture
@@ -51,12 +53,30 @@ def test_a_failed_trial_is_never_the_best() -> None:
     assert board.best is None
 
 
-def test_rows_survive_the_driver(board: Board, tmp_path: Path) -> None:
+def test_rows_are_saved_for_who_wants_to_read_them(board: Board, tmp_path: Path) -> None:
     board.save(tmp_path / "trials.json")
-    again = Board(metric="val/iou", mode="max", total=4, steps=100)
-    again.load(tmp_path / "trials.json")
-    assert again.rows == board.rows
+    rows = json.loads((tmp_path / "trials.json").read_text())
+    assert [(row["trial_id"], row["state"]) for row in rows] == [("t1", "COMPLETE"), ("t2", "PRUNED"), ("t3", "FAIL")]
     assert [path.name for path in tmp_path.iterdir()] == ["trials.json"]
+
+
+def test_waiting_for_resources_is_said_again_and_again_but_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = Board(metric="val/iou", mode="max", total=4, steps=100)
+    waits, runs = board.ask("a", {}), board.ask("b", {})
+    stream, now = io.StringIO(), iter(range(1, 1000))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
+    notice = WaitingNotice(LineDisplay(stream), "4 workers with 8 CPU and 1 GPU each")
+    for _ in range(120):
+        notice.tick([waits, runs])
+    lines = stream.getvalue().splitlines()
+    assert [line.split(",")[0] for line in lines] == [
+        f"waiting for resources since {seconds}: 2 trials wait" for seconds in ("0:10", "0:30", "1:30")
+    ]
+    assert "each needs 4 workers with 8 CPU and 1 GPU each; `ray status` shows" in lines[0]
+    board.start("b", {})
+    for _ in range(500):
+        notice.tick([waits, runs])
+    assert len(stream.getvalue().splitlines()) == 3
 
 
 def test_the_result_names_every_trial_and_the_reason_of_a_failure(board: Board) -> None:

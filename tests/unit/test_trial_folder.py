@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from moedsr.errors import JobError
-from moedsr_platform.trial_folder import Spoken, TrialFolder, step_of, stop_trial
+from moedsr_platform.trial_folder import Spoken, TrialFolder, pause_trial, step_of, stop_trial
 from moedsr_platform.worker import joined
 
 
@@ -109,7 +109,16 @@ def test_a_process_whose_trial_was_started_elsewhere_writes_nothing_more(tmp_pat
 
 def test_a_trial_is_asked_to_stop_and_says_why_it_failed_through_its_folder(tmp_path: Path) -> None:
     folder = TrialFolder(tmp_path / "trial", metric="val/iou", mode="max")
-    assert (folder.asked_to_stop(), folder.failure) == (False, None)
+    assert (folder.request, folder.failure) == (None, None)
+    pause_trial(folder.path)
+    assert folder.request == "pause"
     stop_trial(folder.path)
     folder.fail("ValueError: unlucky")
-    assert (folder.asked_to_stop(), folder.failure) == (True, "ValueError: unlucky")
+    assert (folder.request, folder.failure) == ("stop", "ValueError: unlucky")
+
+
+def test_a_trial_that_starts_again_is_paused_no_longer_but_still_stopped(tmp_path: Path) -> None:
+    pause_trial(tmp_path / "trial")
+    assert folder_in(tmp_path).request is None
+    stop_trial(tmp_path / "trial")
+    assert folder_in(tmp_path).request == "stop"

@@ -1,0 +1,143 @@
+"""Sweeps whose parts are killed: after --resume they have what a sweep has that nobody disturbed."""
+
+import logging
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from killing import TRIAL, Scene, outcome
+
+SWEEP = """\
+name: fake
+base:
+  data:
+    source: {source}
+    prepare: {{frames: 4, surface_points: 300, grid_spacing: 1.0, occupancy_grid: 24}}
+  training: {{steps: 40, report_every: 5, validate_every: 10}}
+search:
+  expert.count: {{int: [4, 12]}}
+  training.learning_rate: {{loguniform: [1.0e-4, 1.0e-2]}}
+sampler: {sampler}
+trials: {trials}
+resources: {{workers: 1, cpus_per_worker: 1, concurrent_trials: {at_once}, worker_restarts: {restarts}}}
+"""
+
+log = logging.getLogger(__name__)
+MakeScene = Callable[..., Scene]
+
+
+@pytest.fixture
+def make_scene(tmp_path: Path, source: Path, make_environment: Callable[[Path], dict[str, str]]) -> MakeScene:
+    def make(name: str, *, sampler: str = "tpe", trials: int = 5, at_once: int = 1, restarts: int = 1) -> Scene:
+        folder = tmp_path / name
+        folder.mkdir()
+        file = folder / "fake.yaml"
+        text = SWEEP.format(source=source, sampler=sampler, trials=trials, at_once=at_once, restarts=restarts)
+        file.write_text(text, encoding="utf-8")
+        return Scene(file, folder, make_environment(folder))
+
+    return make
+
+
+def run_undisturbed(scene: Scene) -> None:
+    process = scene.start(resume=False)
+    assert process.wait(600) == 0, scene.output
+
+
+def validations(scene: Scene) -> int:
+    return sum(event["event"] == "validated" for event in scene.events()) if scene.begun else 0
+
+
+def test_a_sweep_that_is_killed_and_asked_to_stop_ends_as_one_that_is_not(make_scene: MakeScene) -> None:
+    """kill -9 of a trial, of the driver, of everything, and SIGTERM; the search is TPE, one trial at a time."""
+    whole, torn = make_scene("whole"), make_scene("torn")
+    run_undisturbed(whole)
+
+    first = torn.start(resume=False, FAKE_SECONDS="0.05")
+    torn.wait_for(lambda: validations(torn) == 2, first)
+    torn.kill("trial", torn.processes(TRIAL))
+    torn.wait_for(lambda: validations(torn) == 6, first)
+    second = torn.start(resume=True)
+    assert second.wait(60) == 2
+    assert f"sweep `fake` is being run by process {first.pid} on " in torn.output
+    torn.kill("driver", [first.pid])
+    first.wait(60)
+
+    third = torn.start(resume=True, FAKE_SECONDS="0.05")
+    torn.wait_for(lambda: validations(torn) == 10, third)
+    third.send_signal(signal.SIGTERM)
+    assert third.wait(60) == 1
+    assert torn.output.splitlines()[-1].startswith("interrupted; finished trials are kept. Go on with: moedsr sweep ")
+    assert {row["state"] for row in torn.rows} == {"COMPLETE", "WAITING"}
+
+    fourth = torn.start(resume=True, FAKE_SECONDS="0.05")
+    torn.wait_for(lambda: validations(torn) == 14, fourth)
+    torn.kill("all", torn.processes())
+    fourth.wait(60)
+
+    last = torn.start(resume=True)
+    assert last.wait(600) == 0, torn.output
+    assert "Traceback" not in torn.output
+    assert outcome(torn) == outcome(whole)
+    assert torn.events() == whole.events()
+
+
+def test_disk_use_is_bounded(make_scene: MakeScene) -> None:
+    """Two checkpoints a trial, whatever the number of validations; nothing else grows but the reports."""
+    scene = make_scene("disk", sampler="random", trials=2)
+    run_undisturbed(scene)
+    for trial in (scene.sweep / "trials").iterdir():
+        assert sum(path.name.startswith("checkpoint_") for path in trial.iterdir()) <= 2
+        assert {path.name for path in trial.iterdir() if path.is_file()} == {"owner", "reports.jsonl"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("sampler", "at_once"), [("tpe", 1), ("random", 2)])
+def test_random_parts_killed_at_random_moments(
+    seed: int, sampler: str, at_once: int, make_scene: MakeScene, kill_tree: Callable[[Path], int]
+) -> None:
+    """One machine: trials, drivers, everything, and signals, until the sweep has ended in spite of it."""
+    chance = random.Random(seed)
+    settings = {"sampler": sampler, "at_once": at_once, "trials": 10, "restarts": 100}
+    whole, torn = make_scene("whole", **settings), make_scene("torn", **settings)
+    run_undisturbed(whole)
+    sessions = 0
+    while True:
+        process = torn.start(resume=torn.begun, FAKE_SECONDS="0.05")
+        sessions += 1
+        ended = False
+        while process.poll() is None:
+            time.sleep(chance.uniform(0.5, 12))
+            what = chance.choice(["trial", "trial", "driver", "everything", "SIGTERM", "SIGINT"])
+            if process.poll() is not None:
+                break
+            if what == "trial":
+                torn.kill(what, torn.processes(TRIAL))
+                continue
+            if what in ("SIGTERM", "SIGINT"):
+                process.send_signal(getattr(signal, what))
+                torn.kills[what] = torn.kills.get(what, 0) + 1
+            else:
+                torn.kill(what, [process.pid] if what == "driver" else torn.processes())
+            try:
+                process.wait(90)
+            except subprocess.TimeoutExpired:
+                raise AssertionError(f"still runs after {what}:\n{torn.output}") from None
+            ended = True
+        if process.returncode == 0:
+            break
+        assert ended, f"ended by itself with {process.returncode}:\n{torn.output}"
+        assert sessions < 60
+    log.info("%s, %d at once, seed %d: %d sessions, killed: %s", sampler, at_once, seed, sessions, torn.kills)
+    theirs, ours = outcome(whole), outcome(torn)
+    assert ours == theirs
+    if at_once == 1:
+        assert torn.events() == whole.events()
+    kill_tree(torn.folder)
+    shutil.rmtree(torn.folder)

@@ -1,0 +1,143 @@
+"""Sweeps that are killed: their processes by kind, and what must come out."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DRIVER = Path(__file__).resolve().parent / "integration" / "fake_training.py"
+TRIAL, RAYLET = r"^ray::ImplicitFunc", r"/raylet/raylet "
+
+
+@dataclass
+class Scene:
+    """One sweep, in a folder of its own.
+
+    Attributes:
+        file: the sweep.
+        folder: holds ``results``; its name marks all processes, which inherit the environment.
+        environment: of the driver, and, but for a cluster that was there before, of everything below it.
+    """
+
+    file: Path
+    folder: Path
+    environment: dict[str, str]
+    name: str = "fake"
+    kills: dict[str, int] = field(default_factory=dict)
+
+    def start(self, *, resume: bool, **more: str) -> "subprocess.Popen[str]":
+        """A driver; its output is added to ``output.txt``."""
+        line = [sys.executable, str(DRIVER), str(self.file), *(["--resume"] if resume else [])]
+        with (self.folder / "output.txt").open("a") as output:
+            return subprocess.Popen(
+                line, env={**self.environment, **more}, stdout=output, stderr=subprocess.STDOUT, text=True
+            )
+
+    @property
+    def output(self) -> str:
+        return (self.folder / "output.txt").read_text()
+
+    @property
+    def sweep(self) -> Path:
+        return self.folder / "results" / "sweeps" / self.name
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something to resume."""
+        return (self.sweep / "sweep.json").exists()
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        place = self.sweep / "trials.json"
+        return json.loads(place.read_text()) if place.exists() else []
+
+    def events(self) -> list[dict[str, Any]]:
+        """What happened, trials by their number instead of their id."""
+        lines = (self.sweep / "log.jsonl").read_text().splitlines()[1:]
+        return [{**event, "trial": event["trial"].split("-")[1], "checkpoint": ""} for event in map(json.loads, lines)]
+
+    def wait_for(self, condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 600) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert process.poll() is None, f"the sweep ended too early:\n{self.output}"
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.05)
+
+    def kill(self, what: str, pids: list[int]) -> None:
+        """kill -9."""
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                self.kills[what] = self.kills.get(what, 0) + 1
+            except ProcessLookupError:
+                continue
+
+    def processes(self, pattern: str = "") -> list[int]:
+        """Ids of this scene's processes, those whose command line matches."""
+        mark = f"FAKE_LOG={self.environment['FAKE_LOG']}".encode()
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark not in (entry / "environ").read_bytes().split(b"\0"):
+                    continue
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue  # gone, or not ours
+            if re.search(pattern, line):
+                found.append(int(entry.name))
+        return found
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def outcome(scene: Scene, uri: str | None = None) -> dict[str, Any]:
+    """All that a sweep leaves and that an interruption must not change: its table, and its runs in MLflow.
+
+    Speed and memory are left out; a metric that is stored twice at a step is an error here already.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient(uri or f"sqlite:///{scene.folder / 'results' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("moe-dsr")
+    assert experiment is not None
+    found: dict[str, Any] = {
+        "rows": [
+            {key: value for key, value in row.items() if key not in ("trial_id", "checkpoint")} for row in scene.rows
+        ]
+    }
+    for row in found["rows"]:
+        row["best"] = _measured(row["best"])
+    runs = client.search_runs([experiment.experiment_id])
+    for run in runs:
+        kind = run.data.tags["moedsr.kind"]
+        name = kind if kind == "sweep" else run.data.tags["moedsr.trial_id"].split("-")[1]
+        assert name not in found, f"{name} has two runs"
+        found[name] = {
+            "status": run.info.status,
+            "state": run.data.tags["moedsr.state"],
+            "params": run.data.params if kind == "trial" else {},
+            "metrics": {metric: _history(client, run.info.run_id, metric) for metric in _measured(run.data.metrics)},
+        }
+    return found
+
+
+def _measured(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if not name.startswith(("system/", "perf/"))}
+
+
+def _history(client: Any, run_id: str, metric: str) -> dict[int, float]:
+    points = client.get_metric_history(run_id, metric)
+    assert len({point.step for point in points}) == len(points), f"{metric} is stored twice"
+    return {point.step: point.value for point in sorted(points, key=lambda point: point.step)}

@@ -60,9 +60,11 @@ class Scene:
         return json.loads(place.read_text()) if place.exists() else []
 
     def events(self) -> list[dict[str, Any]]:
-        """What happened, trials by their number instead of their id."""
-        lines = (self.sweep / "log.jsonl").read_text().splitlines()[1:]
-        return [{**event, "trial": event["trial"].split("-")[1], "checkpoint": ""} for event in map(json.loads, lines)]
+        """What happened, trials by their number instead of their id; a line that is being written is left out."""
+        place = self.sweep / "log.jsonl"
+        text = place.read_text() if place.exists() else ""
+        lines = text[: text.rfind("\n") + 1].splitlines()[1:]
+        return [{**event, "trial": event["trial"].split("-")[1], **_same(event)} for event in map(json.loads, lines)]
 
     def wait_for(self, condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 600) -> None:
         deadline = time.monotonic() + seconds
@@ -131,6 +133,12 @@ def outcome(scene: Scene, uri: str | None = None) -> dict[str, Any]:
             "metrics": {metric: _history(client, run.info.run_id, metric) for metric in _measured(run.data.metrics)},
         }
     return found
+
+
+def _same(event: dict[str, Any]) -> dict[str, Any]:
+    """What of an event an interruption must not change."""
+    changed = {"metrics": _measured(event["metrics"])} if "metrics" in event else {}
+    return {**changed, "checkpoint": None}
 
 
 def _measured(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -198,6 +198,7 @@ class _Session:
         if self.board.unfinished:
             raise JobError(f"interrupted; finished trials are kept. Go on with: {again(self.request, resume=True)}")
         self._close(listener.run_of)
+        self.folder.finished.touch()
         return self.board
 
     def _search(self) -> "tuple[Searcher, TrialScheduler | None]":
@@ -254,6 +255,7 @@ class _Session:
         if best is None or run is None:
             reasons = [row.reason for row in self.board.rows.values() if row.reason]
             why = reasons[0] if reasons else "none was validated"
+            self.folder.finished.touch()  # to go on would come to the same
             raise JobError(f"no trial of {self.folder.sweep_id} left a model: {why}; see {self.folder.path}")
         self._register(run)
 

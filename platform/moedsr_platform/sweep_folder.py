@@ -24,6 +24,7 @@ class SweepFolder:
     sweep.yaml   the file as it was
     log.jsonl    what happened, in order: a resumed sweep is made of it
     lock         held by the process that runs the sweep
+    finished     made when all is done
     trials.json  the result table so far, to read
     optuna.db    the search, unless `storage` names another database
     tune/        Tune's own files, of no further use
@@ -61,6 +62,10 @@ class SweepFolder:
     @property
     def lock(self) -> Path:
         return self.path / "lock"
+
+    @property
+    def finished(self) -> Path:
+        return self.path / "finished"
 
     @property
     def rows(self) -> Path:
@@ -115,6 +120,14 @@ def old_folder(sweep: SweepFile) -> SweepFolder:
                 "change it back, or start anew without --resume"
             )
     return folder
+
+
+def is_unfinished(sweep: SweepFile) -> bool:
+    """Whether the latest sweep of this name can go on: it has not finished, and began with the same settings."""
+    try:
+        return not old_folder(sweep).finished.exists()
+    except InputError:
+        return False
 
 
 def all_folders() -> list[SweepFolder]:

@@ -12,9 +12,12 @@ from moedsr_platform.sweep_file import load_sweep
 @click.argument("file", type=FILE)
 @click.option("--address", required=True, help="The cluster's job address, such as http://127.0.0.1:8265.")
 @click.option("--working-dir", type=FOLDER, default=Path(), help="The checkout to send. [default: .]")
-@click.option("--resume", is_flag=True, help="Go on with the latest sweep of this name.")
-def submit(file: Path, address: str, working_dir: Path, resume: bool) -> None:
+@click.option("--resume", is_flag=True, help="Go on with the latest sweep of this name, also with a finished one.")
+@click.option("--new", is_flag=True, help="Begin a new sweep even where one of this name is unfinished.")
+def submit(file: Path, address: str, working_dir: Path, resume: bool, new: bool) -> None:
     """Run the sweep in FILE as a job on a Ray cluster, and follow its log.
+
+    An unfinished sweep of the same name and settings goes on where it was. A driver that is killed is started again.
 
     \b
     ray start --head
@@ -23,5 +26,5 @@ def submit(file: Path, address: str, working_dir: Path, resume: bool) -> None:
     from moedsr_platform.jobs import submit as submit_job
 
     load_sweep(file)  # what is wrong with the file is said here, not in a job's log
-    arguments = ("--resume",) if resume else ()
+    arguments = ("--resume",) if resume else () if new else ("--resume-unfinished",)
     submit_job(file, working_dir.absolute(), address, arguments, lambda text: click.echo(text, nl=False))

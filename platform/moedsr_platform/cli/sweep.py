@@ -14,11 +14,20 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.command()
 @click.argument("file", type=FILE)
 @click.option("--resume", is_flag=True, help="Go on with the latest sweep of this name.")
+@click.option("--resume-unfinished", is_flag=True, help="The same where it is unfinished and has these settings.")
 @click.option("--dry-run", is_flag=True, help="Check the file, say what it would need, and stop.")
 @click.option("--name", help="Name of the sweep instead of the file's.")
 @click.option("--results", type=FOLDER, help="Folder of results. [default: $MOEDSR_HOME or ./results]")
 @click.option("--address", help="Ray cluster. [default: $RAY_ADDRESS, else this machine]")
-def sweep(file: Path, resume: bool, dry_run: bool, name: str | None, results: Path | None, address: str | None) -> None:
+def sweep(
+    file: Path,
+    resume: bool,
+    resume_unfinished: bool,
+    dry_run: bool,
+    name: str | None,
+    results: Path | None,
+    address: str | None,
+) -> None:
     """Search hyperparameters with Ray Tune and Optuna, as FILE says; every trial is an MLflow run.
 
     \b
@@ -26,20 +35,21 @@ def sweep(file: Path, resume: bool, dry_run: bool, name: str | None, results: Pa
     moedsr sweep sweeps/quickstart.yaml --resume      after an interruption
     moedsr sweep sweeps/paper_table2.yaml --dry-run   what would it need?
     """
-    start(load_sweep(file), file, resume=resume, dry_run=dry_run, name=name, results=results, address=address)
+    goes_on = resume or (None if resume_unfinished else False)
+    start(load_sweep(file), file, resume=goes_on, dry_run=dry_run, name=name, results=results, address=address)
 
 
 def start(
     found: SweepFile,
     file: Path,
     *,
-    resume: bool,
+    resume: bool | None,
     dry_run: bool,
     name: str | None,
     results: Path | None,
     address: str | None,
 ) -> None:
-    """What `sweep` and `train` share."""
+    """What `sweep` and `train` share; ``resume`` None goes on with what is unfinished, and begins where nothing is."""
     if name is not None:
         found = found.renamed(name)
     if results is not None:
@@ -54,4 +64,8 @@ def start(
     check_variants(found)
     given = {"--name": name, "--results": results, "--address": address}
     flags = tuple(str(word) for flag, value in given.items() if value is not None for word in (flag, value))
+    if resume is None:
+        from moedsr_platform.sweep_folder import is_unfinished
+
+        resume = is_unfinished(found)
     run_sweep(Request(sweep=found, file=file, resume=resume, address=address, flags=flags))

@@ -128,9 +128,10 @@ class SweepListener:
             self.tracker.suspend(self.parent)
         self.board.save(self.saved)
 
-    def failure_of(self, trial_id: str, error: BaseException | None) -> str:
-        """Why a trial ended without saying so itself."""
-        return self.spec.trial_folder(trial_id).failure or reason_of(error)
+    def lost(self, trial_id: str, error: BaseException | None) -> None:
+        """A trial ended without saying so itself; while the sweep is interrupted that is no fault of its own."""
+        if not self.interruption.asked:
+            self.ended(trial_id, self.spec.trial_folder(trial_id).failure or reason_of(error))
 
 
 class TrialEvents(tune.Callback):
@@ -162,7 +163,7 @@ class TrialEvents(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if self.listener is not None:
-            self.listener.ended(trial.trial_id, self.listener.failure_of(trial.trial_id, trial.get_pickled_error()))
+            self.listener.lost(trial.trial_id, trial.get_pickled_error())
 
 
 class EndOfSession(tune.Stopper):

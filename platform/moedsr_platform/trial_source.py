@@ -60,7 +60,8 @@ class TrialSource(SearchGenerator):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Passed on, but for a trial that only saved itself, or was lost, because the sweep was interrupted."""
-        if self._interruption.asked and not (result or {}).keys() & {ENDED, FAILURE}:
+        told = result or {}
+        if self._interruption.asked and not told.get(ENDED) and FAILURE not in told:
             return
         super().on_trial_complete(trial_id, result, error)
 

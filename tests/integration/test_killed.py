@@ -1,6 +1,7 @@
 """Sweeps whose parts are killed: after --resume they have what a sweep has that nobody disturbed."""
 
 import logging
+import os
 import random
 import shutil
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from killing import TRIAL, Scene, outcome
+
+from moedsr_platform.sweep_lock import only_here
 
 SWEEP = """\
 name: fake
@@ -58,33 +61,32 @@ def test_a_sweep_that_is_killed_and_asked_to_stop_ends_as_one_that_is_not(make_s
     whole, torn = make_scene("whole"), make_scene("torn")
     run_undisturbed(whole)
 
-    first = torn.start(resume=False, FAKE_SECONDS="0.05")
-    torn.wait_for(lambda: validations(torn) >= 2, first)
-    torn.kill("trial", torn.processes(TRIAL))
-    torn.wait_for(lambda: validations(torn) >= 6, first)
-    second = torn.start(resume=True)
-    assert second.wait(60) == 2
-    assert f"sweep `fake` is being run by process {first.pid} on " in torn.output
-    torn.kill("driver", [first.pid])
-    first.wait(60)
-
-    third = torn.start(resume=True, FAKE_SECONDS="0.05")
-    torn.wait_for(lambda: validations(torn) >= 10, third)
-    third.send_signal(signal.SIGTERM)
-    assert third.wait(60) == 1
-    assert torn.output.splitlines()[-1].startswith("interrupted; finished trials are kept. Go on with: moedsr sweep ")
-    assert {row["state"] for row in torn.rows} == {"COMPLETE", "WAITING"}
-
-    fourth = torn.start(resume=True, FAKE_SECONDS="0.05")
-    torn.wait_for(lambda: validations(torn) >= 14, fourth)
-    torn.kill("all", torn.processes())
-    fourth.wait(60)
-
-    last = torn.start(resume=True)
-    assert last.wait(600) == 0, torn.output
+    process, seen = torn.start(resume=False, FAKE_SECONDS="0.05"), 0
+    for what in ("trial", "driver", "SIGTERM", "everything"):
+        torn.wait_for(lambda: validations(torn) >= seen + 2, process)  # noqa: B023
+        if what == "trial":
+            torn.kill(what, torn.processes(TRIAL))
+            seen = validations(torn)
+            continue
+        if what == "SIGTERM":
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(90) == 1
+            last = torn.output.splitlines()[-1]
+            assert last.startswith("interrupted; finished trials are kept. Go on with: moedsr sweep ")
+            assert {row["state"] for row in torn.rows} == {"COMPLETE", "WAITING"}
+        else:
+            torn.kill(what, [process.pid] if what == "driver" else torn.processes())
+            process.wait(90)
+        seen = validations(torn)
+        process = torn.start(resume=True, FAKE_SECONDS="0.05")
+    assert process.wait(600) == 0, torn.output
     assert "Traceback" not in torn.output
     assert outcome(torn) == outcome(whole)
     assert torn.events() == whole.events()
+
+    with only_here(torn.sweep / "lock", "fake"):
+        assert torn.start(resume=True).wait(90) == 2
+    assert f"sweep `fake` is being run by process {os.getpid()} on " in torn.output
 
 
 def test_disk_use_is_bounded(make_scene: MakeScene) -> None:

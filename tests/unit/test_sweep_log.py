@@ -7,7 +7,7 @@ import pytest
 
 from moedsr.errors import InputError
 from moedsr_platform.board import Board
-from moedsr_platform.scheduler import Asha
+from moedsr_platform.scheduler import EarlyStopping
 from moedsr_platform.searcher import SweepSearch
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.sweep_log import Known, SweepLog, replay
@@ -34,7 +34,7 @@ class Session:
         folder.mkdir(exist_ok=True)
         self.log = SweepLog(folder / "log.jsonl")
         self.board = Board(metric="val/iou", mode="max", total=file.points * file.seeds, steps=90)
-        self.search, self.scheduler, self.folder = SweepSearch(file), Asha(file, folder), folder
+        self.search, self.scheduler, self.folder = SweepSearch(file), EarlyStopping(file, folder), folder
         replay(self.log, self.board, self.search, self.scheduler)
 
     def ask(self) -> str:

@@ -35,10 +35,11 @@ class SweepListener:
         tags: Mapping[str, str],
         spec: TrialSpec,
         interruption: Interruption,
+        again: str,
     ) -> None:
         self.board, self.log, self.saved, self.display, self.tracker = board, log, saved, display, tracker
         self.parent, self.tags, self.spec = parent, tags, spec
-        self.interruption = interruption
+        self.interruption, self.again = interruption, again
         self.over = False
         self._suspended = False
         self.runs: dict[str, str] = {}
@@ -118,8 +119,8 @@ class SweepListener:
         """At once, since whoever asked may not be patient: the store shows no run as running, the table neither."""
         self._suspended = True
         left = self.board.left
-        saving = f"{len(left)} running trial{'s' if len(left) != 1 else ''} saved" if left else "nothing runs"
-        self.display.say(f"{self.interruption.asked}: {saving} for later, which may take a moment")
+        saving = f"saving {len(left)} running trial{'s' if len(left) != 1 else ''}" if left else "nothing runs"
+        self.display.say(f"{self.interruption.asked}: {saving}. Go on with: {self.again}")
         for row in left:
             row.state = "WAITING"
             if row.trial_id in self.runs:

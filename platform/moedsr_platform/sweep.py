@@ -181,6 +181,7 @@ class _Session:
             tags=self.tags,
             spec=self.spec,
             interruption=self.interruption,
+            again=again(self.request, resume=True),
         )
         TrialEvents.listener = listener
         self.show.start(self.board)

@@ -89,6 +89,18 @@ def test_a_sweep_that_is_killed_and_asked_to_stop_ends_as_one_that_is_not(make_s
     assert f"sweep `fake` is being run by process {os.getpid()} on " in torn.output
 
 
+def test_asked_to_stop_while_data_is_prepared(make_scene: MakeScene) -> None:
+    scene = make_scene("early")
+    scene.environment["MOEDSR_CACHE"] = str(scene.folder / "cache")
+    process = scene.start(resume=False)
+    scene.wait_for(lambda: "preparing 3 proteins" in scene.output, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(90) == 1
+    line = f"interrupted; what was prepared is kept. Go on with: moedsr sweep {scene.file}"
+    assert scene.output.splitlines()[-1] == line
+    assert "Traceback" not in scene.output
+
+
 def test_disk_use_is_bounded(make_scene: MakeScene) -> None:
     """Two checkpoints a trial, whatever the number of validations; nothing else grows but the reports."""
     scene = make_scene("disk", sampler="random", trials=2)

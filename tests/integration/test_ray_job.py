@@ -199,11 +199,14 @@ def test_a_stopped_job_goes_on_where_it_was(
     stopped = cluster.call("ray", "job", "stop", "--address", cluster.address, "first")
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     assert "was stopped" in stopped.stdout
-    assert [row["state"] for row in rows()] == ["COMPLETE", "RUNNING"]
-    assert "interrupted; finished trials are kept" in explain()
+    # Ray kills after three seconds what has not ended; by then all is said and written down
+    assert [row["state"] for row in rows()] == ["COMPLETE", "WAITING"]
+    assert "SIGTERM: saving 1 running trial. Go on with: ray job submit --working-dir . -- moedsr sweep" in explain()
 
     done = cluster.call(*submit(job="second", seconds="0.01"), "--resume")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [row["state"] for row in rows()] == ["COMPLETE", "COMPLETE"]
-    assert log.read_text().split("\n")[:3] == ["8 0 0", "6 0 0", "6 0 20"]
+    first, second, third, *_ = log.read_text().split("\n")
+    assert (first, second) == ("8 0 0", "6 0 0")
+    assert third in ("6 0 20", "6 0 30")  # its last validation, or what it saved within the three seconds
     assert sum("fake" in run.data.tags["moedsr.sweep_id"] for run in runs_in(cluster.results)) == 3

@@ -111,7 +111,7 @@ def test_interrupted_and_killed_sweeps_go_on_where_they_were(
             output = process.communicate(timeout=180)[0].decode()
             assert process.returncode == 1, output
             # the last line, whole: nothing follows it, no traceback precedes it
-            assert f"{sent.name}: 1 running trial saved for later" in output
+            assert f"{sent.name}: saving 1 running trial. Go on with: moedsr sweep {file} --resume" in output
             line = f"interrupted; finished trials are kept. Go on with: moedsr sweep {file} --resume"
             assert output.splitlines()[-1] == line
             assert "Traceback" not in output

@@ -5,7 +5,7 @@ from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec
-from ray.tune.search import ConcurrencyLimiter, SearchGenerator
+from ray.tune.search import SearchGenerator
 from ray.tune.search.searcher import Searcher
 
 from moedsr_platform.board import Board
@@ -27,41 +27,50 @@ class TrialSource(SearchGenerator):
     """
 
     def __init__(self, search: Searcher, at_once: int, board: Board, log: SweepLog, interruption: Interruption) -> None:
-        super().__init__(ConcurrencyLimiter(search, max_concurrent=at_once))
-        self._board, self._log, self._interruption = board, log, interruption
+        super().__init__(search)
+        self._at_once, self._board, self._log, self.interruption = at_once, board, log, interruption
         self._left = [row.trial_id for row in board.left]
 
     def is_finished(self) -> bool:
         """Whether every trial of the sweep has been given, or none is to be given any more."""
-        if self._interruption.asked:
+        if self.interruption.asked:
             return True
         return self._finished or (not self._left and len(self._board.rows) >= self._board.total)
 
     def create_trial_if_possible(self, experiment_spec: dict[str, Any]) -> Trial | None:
         """The next trial; None while as many run as may."""
+        trial_id = self.next_id()
+        if trial_id is None:
+            return None
+        row = self._board.rows[trial_id]
+        spec = {**copy.deepcopy(experiment_spec), "config": dict(row.params)}
+        return _create_trial_from_spec(
+            spec, self._parser, evaluated_params=dict(row.params), experiment_tag=str(row.number), trial_id=trial_id
+        )
+
+    def next_id(self) -> str | None:
+        """The id of the next trial, which is on the board and in the log by then.
+
+        Those that run are counted by the log: the searcher may know of an end that a killed driver could not log.
+        """
+        if len(self._board.left) - len(self._left) >= self._at_once or self.is_finished():
+            return None
         trial_id = self._left[0] if self._left else self._log.trial_id(len(self._board.rows) + 1)
         params = self.searcher.suggest(trial_id)
-        if params == Searcher.FINISHED:
-            self._finished = True
-            return None
-        if params is None:
+        if params is None or params == Searcher.FINISHED:
+            self._finished = params is not None
             return None
         if self._left:
             self._left.pop(0)
         else:
             self._log.asked(trial_id, params)
             self._board.ask(trial_id, params)
-        self._counter += 1
-        spec = {**copy.deepcopy(experiment_spec), "config": dict(params)}
-        number = str(self._board.rows[trial_id].number)
-        return _create_trial_from_spec(
-            spec, self._parser, evaluated_params=dict(params), experiment_tag=number, trial_id=trial_id
-        )
+        return trial_id
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Passed on, but for a trial that only saved itself, or was lost, because the sweep was interrupted."""
         told = result or {}
-        if self._interruption.asked and not told.get(ENDED) and FAILURE not in told:
+        if self.interruption.asked and not told.get(ENDED) and FAILURE not in told:
             return
         super().on_trial_complete(trial_id, result, error)
 

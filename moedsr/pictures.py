@@ -79,6 +79,28 @@ def write_overview(
     save_figure(figure, path)
 
 
+def write_moving(path: Path, *, times: Sequence[float], meshes: Sequence[Mesh], title: str) -> None:
+    """One surface a frame, coloured by its distance to the first.
+
+    Args:
+        path: the PNG to write.
+        times: normalised instants of the frames.
+        meshes: surfaces, Å.
+        title: above.
+    """
+    centre, half = _window(meshes)
+    figure = Figure(figsize=(2.3 * len(meshes) + 1.2, 2.3 * half[1] / half[0] + 0.8), layout="constrained")
+    axes = figure.subplots(1, len(meshes), squeeze=False)[0]
+    for axis, time, mesh in zip(axes, times, meshes, strict=True):
+        axis.imshow(_render(mesh, _error_from(meshes[0]), centre, half))
+        axis.set_title(f"t = {time:+.2f}", fontsize=10)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    figure.colorbar(ERROR_SCALE, ax=axes, shrink=0.85, label="Å from the first", extend="max")
+    figure.suptitle(title, fontsize=11)
+    save_figure(figure, path)
+
+
 def write_coloured(
     path: Path,
     *,

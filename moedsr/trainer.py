@@ -20,6 +20,7 @@ from moedsr.checkpoint import (
 )
 from moedsr.config import Config
 from moedsr.data.batches import BatchSampler
+from moedsr.data.prefetch import PrefetchedBatches
 from moedsr.data.store import SurfaceStore
 from moedsr.errors import InputError
 from moedsr.inference import resolve_device
@@ -49,7 +50,8 @@ class Trainer:
         self.config, self.store = config, store
         self.device = resolve_device(device)
         self.proteins = training_proteins(config, store)
-        self.batches = BatchSampler(store, config, self.proteins)
+        sampler = BatchSampler(store, config, self.proteins)
+        self.batches = PrefetchedBatches(sampler, rank=distributed.rank(), workers=workers)
         self.step = 0
         torch.manual_seed(config.training.seed)
         self.model = MoEDSR(config, len(self.proteins)).to(self.device)
@@ -71,8 +73,7 @@ class Trainer:
             loss terms (6,) in the order of LOSS_NAMES, and this worker's routing load (2, N_E).
         """
         training = self.config.training
-        batch = self.batches.batch(self.step, rank=distributed.rank(), workers=distributed.world_size())
-        batch = batch.to(self.device)
+        batch = self.batches.batch(self.step).to(self.device)
         set_learning_rate(self.optimiser, self.step, training)
         prediction = self._parallel(batch)
         losses = training_losses(prediction, batch, self.config.loss)

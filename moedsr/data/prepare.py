@@ -177,6 +177,7 @@ def _build(
     metadata = {
         "name": ensemble.name,
         "sequence": structure.sequence,
+        "hydrogens": structure.hydrogens,
         "occupancy_grid": settings.occupancy_grid,
         "replicas": len(counts),
     }

@@ -77,7 +77,10 @@ class StoredProtein:
     @cached_property
     def elements(self) -> tuple[str, ...]:
         """(N,) symbols."""
-        return tuple(_SYMBOLS[int(number)] for number in self._tensor("elements"))
+        numbers = self._tensor("elements").tolist()
+        if foreign := set(numbers) - set(_SYMBOLS):
+            raise self._damaged(f"tensor `elements` holds {min(foreign)}, which is no element of a protein")
+        return tuple(_SYMBOLS[number] for number in numbers)
 
     @cached_property
     def atom_positions(self) -> NDArray[np.float32]:
@@ -87,7 +90,11 @@ class StoredProtein:
     @cached_property
     def residue_positions(self) -> NDArray[np.float32]:
         """(R, 3) Å about the centre, Cα of P0."""
-        return self.atom_positions[self._tensor("ca_index")]
+        return self.frame_residues(0)
+
+    @cached_property
+    def _ca_index(self) -> NDArray[np.int32]:
+        return self._tensor("ca_index")
 
     @cached_property
     def residue_types(self) -> NDArray[np.int64]:
@@ -109,12 +116,22 @@ class StoredProtein:
     def occupancy(self, index: int) -> NDArray[np.bool_]:
         """Inside test (n, n, n) of one frame on the metric grid over [-1, 1]³ in normalised units."""
         start, end = (int(self._offsets[self._checked(index) + side]) for side in (0, 1))
-        runs = self._slices["occupancy_runs"][start:end]
-        return decode_occupancy(runs, int(self.metadata["occupancy_grid"]))
+        try:
+            nodes = int(self.metadata["occupancy_grid"])
+            runs = self._slice("occupancy_runs")[start:end]
+        except (SafetensorError, ValueError, TypeError, KeyError, OverflowError) as error:
+            raise self._damaged(error) from error
+        if int(runs.sum(dtype=np.int64)) != nodes**3:
+            raise self._damaged(f"the occupancy of frame {index} does not fill its grid")
+        return decode_occupancy(runs, nodes)
 
     def frame_atoms(self, index: int) -> NDArray[np.float32]:
         """(N, 3) Å about the centre; the frame's surface was made from exactly these numbers."""
         return decode_positions(self._row("atoms", index))
+
+    def frame_residues(self, index: int) -> NDArray[np.float32]:
+        """(R, 3) Å about the centre, Cα of one frame."""
+        return self.frame_atoms(index)[self._ca_index]
 
     def verify(self, settings: PrepareConfig) -> None:
         """Reads every tensor and checks shape and content.
@@ -156,11 +173,28 @@ class StoredProtein:
     def _offsets(self) -> NDArray[np.int64]:
         return self._tensor("occupancy_offsets")
 
+    def _slice(self, key: str) -> Any:
+        if key not in self._slices:
+            raise self._damaged(f"it has no tensor `{key}`")
+        return self._slices[key]
+
     def _tensor(self, key: str) -> NDArray[Any]:
-        return self._file.get_tensor(key)
+        self._slice(key)
+        try:
+            return self._file.get_tensor(key)
+        except (SafetensorError, ValueError, TypeError, MemoryError) as error:
+            raise self._damaged(error) from error
 
     def _row(self, key: str, index: int) -> NDArray[Any]:
-        return self._slices[key][self._checked(index)]
+        place = self._checked(index)
+        try:
+            return self._slice(key)[place]
+        except (SafetensorError, ValueError, TypeError, IndexError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, reason: object) -> InputError:
+        words = str(reason).splitlines() or ["damaged"]
+        return InputError(f"{self.path}: is damaged ({words[0]}); prepare this protein again")
 
     def _checked(self, index: int) -> int:
         if not 0 <= index < len(self.times):

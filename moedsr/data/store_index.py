@@ -85,7 +85,7 @@ def write_index(
     ordered = sorted(entries, key=lambda entry: entry.name)
     table = pa.Table.from_pylist([asdict(entry) for entry in ordered], schema=_SCHEMA)
     aside = path / f".{TABLE}.{token_hex(4)}.tmp"
-    pq.write_table(table, aside)
+    pq.write_table(table, aside, write_page_checksum=True)
     aside.replace(path / TABLE)
     manifest = {
         "format_version": FORMAT_VERSION,
@@ -154,10 +154,11 @@ def read_table(path: Path) -> list[ProteinEntry]:
     """
     file = path / TABLE
     try:
-        rows = pq.read_table(file, schema=_SCHEMA).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{file}: cannot be read ({str(error).splitlines()[0]}); prepare the store again") from error
-    return [ProteinEntry(**{**row, "centre": tuple(row["centre"])}) for row in rows]
+        rows = pq.read_table(file, schema=_SCHEMA, page_checksum_verification=True).to_pylist()
+        return [ProteinEntry(**{**row, "centre": tuple(row["centre"])}) for row in rows]
+    except (OSError, pa.ArrowException, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "damaged"
+        raise InputError(f"{file}: cannot be read ({reason}); prepare the store again") from error
 
 
 def check_size(path: Path, entry: ProteinEntry) -> None:

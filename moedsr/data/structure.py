@@ -101,14 +101,16 @@ def load_structure(
     if not residues:
         raise InputError(f"{path}: {_without_protein(groups, len(topology.records))}")
     picked = _pick_chains(path, residues, [chains] if isinstance(chains, str) else chains)
-    complete = [residue for residue in picked if any(record.name == "CA" for record in residue)]
+    located = [_one_location(residue) for residue in picked]
+    complete = [residue for residue in located if any(record.name == "CA" for record in residue)]
     if not complete:
         raise InputError(f"{path}: none of its {len(picked)} residues has a C-alpha atom (`CA`)")
     if len(complete) < len(picked):
         logger.warning("%s: %d residues without a C-alpha are left out", path, len(picked) - len(complete))
     bound = _pick_ligands(path, groups, [name.upper() for name in ligands])
-    own = [_one_location(residue) for residue in complete], [_one_location(ligand) for ligand in bound]
-    return _assemble(path, topology, *own, positions=positions, box=topology.box if positions is None else box)
+    ligands_located = [_one_location(ligand) for ligand in bound]
+    own_box = topology.box if positions is None else box
+    return _assemble(path, topology, complete, ligands_located, positions=positions, box=own_box)
 
 
 def _without_protein(groups: list[list[AtomRecord]], atoms: int) -> str:

@@ -55,7 +55,11 @@ class TRRFile(TrajectoryFile):
         *_, box, vir, pres, _, _, x, v, f = sizes
         width = box // 9 if box else x // (3 * atoms) if x and atoms > 0 else 4
         rows = 3 * atoms * width
-        plain = sizes[0] == sizes[1] == 0 and {box, vir, pres} <= {0, 9 * width} and {x, v, f} <= {0, rows}
+        plain = (
+            sizes[0] == sizes[1] == sizes[5] == sizes[6] == 0
+            and {box, vir, pres} <= {0, 9 * width}
+            and {x, v, f} <= {0, rows}
+        )
         if not plain or width not in (4, 8) or not 0 < atoms <= LARGEST_FRAME or self.atoms not in (0, atoms):
             raise self.unreadable(f"the header of frame {number} is damaged")
         body = start + _HEADER.size + 2 * width  # time and lambda

@@ -1,7 +1,6 @@
-"""XTC (GROMACS): compressed coordinates, nm. The only file that knows mdtraj.
+"""XTC (GROMACS): compressed coordinates, nm.
 
-The library's decoder trusts what it reads: a damaged header leads it out of its memory. All headers are therefore
-walked and checked here first, which also finds the frames and a cut at the end.
+All headers are walked and checked when the file is opened, which finds the frames and a cut at the end.
 """
 
 import struct
@@ -9,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mdtraj.formats import XTCTrajectoryFile
 
 from moedsr.data.periodic_box import usable
 from moedsr.data.trajectories._base import LARGEST_FRAME, RawFrame, TrajectoryFile, mapped
+from moedsr.data.trajectories.xtc_coordinates import FIRST_SIZE, SIZES, unpack
 from moedsr.errors import InputError
 
 _NM = 10.0  # Å
 _MAGIC = 1995
 _HEADER = struct.Struct(">iiif9fi")  # magic, atoms, step, time, box, atoms again
-_COMPRESSED = struct.Struct(">f3i3iii")  # precision, smallest and largest integers, small index, bytes
+_COMPRESSED = struct.Struct(">f3i3iii")  # precision, smallest and largest integers, place among the sizes, bytes
 _UNCOMPRESSED_ATOMS = 9  # at most so many are written as plain floats
-_SMALL_INDEX = range(9, 73)  # rows of the format's table of sizes
 _MOST_BYTES_PER_ATOM = 14
 
 
@@ -33,29 +31,29 @@ class XTCFile(TrajectoryFile):
         super().__init__(path)
         self._starts: list[int] = []
         self.atoms, self.cut = 0, False
-        content = mapped(path)
+        self._content = mapped(path)
         start = 0
-        while start < len(content) and not self.cut:
-            start = self._frame(content, start)
+        while start < len(self._content) and not self.cut:
+            start = self._frame(self._content, start)
         self.frames = len(self._starts)
-        del content
-        self._file = XTCTrajectoryFile(str(path)) if self.frames else None
 
     def read(self, index: int) -> RawFrame:
-        assert self._file is not None
-        try:
-            self._file.seek(index)
-            xyz, _, _, box = self._file.read(n_frames=1)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise InputError(f"{self.unreadable(error)} (frame {index + 1})") from error
-        if xyz.shape != (1, self.atoms, 3):
-            raise InputError(f"{self.unreadable('its coordinates are damaged')} (frame {index + 1})")
-        cell = None if box is None else box[0].astype(np.float64) * _NM
-        return RawFrame(xyz[0].astype(np.float64) * _NM, usable(cell))
+        start = self._starts[index]
+        _, _, _, _, *box, _ = _HEADER.unpack_from(self._content, start)
+        positions = self._positions(start + _HEADER.size, index) * _NM
+        return RawFrame(positions, usable(np.array(box, dtype=np.float64).reshape(3, 3) * _NM))
 
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+    def _positions(self, body: int, index: int) -> np.ndarray:
+        """(N, 3) nm."""
+        if self.atoms <= _UNCOMPRESSED_ATOMS:
+            return self._content[body : body + 12 * self.atoms].view(">f4").astype(np.float64).reshape(-1, 3)
+        precision, *bounds, small, size = _COMPRESSED.unpack_from(self._content, body)
+        stream = np.asarray(self._content[body + _COMPRESSED.size : body + _COMPRESSED.size + size])
+        lowest, highest = np.array(bounds, dtype=np.int64).reshape(2, 3)
+        coordinates = unpack(stream, self.atoms, lowest, highest, small)
+        if coordinates is None:
+            raise InputError(f"{self.unreadable('its coordinates are damaged')} (frame {index + 1})")
+        return coordinates / float(precision)
 
     def _frame(self, content: Any, start: int) -> int:
         """Checks the frame that begins at a byte; returns where the next one does."""
@@ -91,7 +89,7 @@ class XTCFile(TrajectoryFile):
         sound = (
             0 < precision < 1e9
             and all(0 <= span < 2**31 - 1 for span in spans)
-            and small in _SMALL_INDEX
+            and FIRST_SIZE <= small < len(SIZES)
             and 0 < size <= _MOST_BYTES_PER_ATOM * self.atoms
         )
         if not sound:

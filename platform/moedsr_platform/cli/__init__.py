@@ -34,7 +34,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "evaluate": Entry("moedsr_platform.cli.evaluate:evaluate", "Score a model beside the baselines."),
         "report": Entry("moedsr_platform.cli.report:report", "Tables and figures of a sweep, from its tracked runs."),
         "promote": Entry("moedsr_platform.cli.promote:promote", "Give a registered model an alias (champion)."),
-        "predict": Entry("moedsr_platform.cli.predict:predict", "Surfaces of a PDB file over time, as PLY."),
+        "predict": Entry(
+            "moedsr_platform.cli.predict:predict", "Surfaces of a structure over time, as meshes or HTML."
+        ),
     },
     "Environment": {
         "ui": Entry("moedsr_platform.cli.ui:ui", "Open the MLflow UI on the tracking store in use."),

@@ -51,15 +51,27 @@ def _spread(start: float, stop: float, count: int) -> list[float]:
 @click.argument("model")
 @click.argument("pdb", type=click.Path(path_type=Path))
 @click.option("--times", default="-1:1:5", show_default=True, help="START:STOP:COUNT or t,t,… within [-1, 1].")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the PLY files.")
-@click.option("--chain", help="Which chain, where the file has several.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the meshes.")
+@click.option("--format", "kind", type=click.Choice(["ply", "obj", "glb"]), default="ply", show_default=True)
+@click.option("--html", "player", is_flag=True, help="Also write a page that plays the surfaces in any browser.")
+@click.option("--chain", help="Which chain, where the file has several; `A,B` takes both.")
 @click.option(
     "--resolution", type=click.IntRange(16, 1024), default=128, show_default=True, help="Grid nodes per axis."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda.")
-def predict(model: str, pdb: Path, times: str, out: Path, chain: str | None, resolution: int, device: str) -> None:
-    """Predict the molecular surface of PDB over time with MODEL: one PLY file a time, in the PDB's
-    coordinates (Å).
+def predict(
+    model: str,
+    pdb: Path,
+    times: str,
+    out: Path,
+    kind: str,
+    player: bool,
+    chain: str | None,
+    resolution: int,
+    device: str,
+) -> None:
+    """Predict the molecular surface of PDB (or an mmCIF or GRO file) over time with MODEL: one mesh a time, in the
+    file's coordinates (Å).
 
     Time -1 is the structure itself, 1 the end of the span that the model was trained on.
 
@@ -83,16 +95,23 @@ def predict(model: str, pdb: Path, times: str, out: Path, chain: str | None, res
         for surface in predictor.predict(pdb, instants, chain=chain, resolution=resolution):
             surfaces.append(surface)
             advance(f"t = {surface.time:+.3f}, {len(surface.mesh.faces)} triangles")
-    show(write_surfaces(surfaces, out, pdb.stem))
+    from moedsr.data.topologies import stem
+
+    table = write_surfaces(surfaces, out, stem(pdb), kind)
+    show(table)
+    if player:
+        click.echo(f"{write_page(surfaces, out, stem(pdb))}: plays them")
 
 
-def write_surfaces(surfaces: "list[PredictedSurface]", out: Path, stem: str) -> Table:
-    """One PLY a surface, named by number and time; the table says what each file holds."""
+def write_surfaces(surfaces: "list[PredictedSurface]", out: Path, stem: str, kind: str = "ply") -> Table:
+    """One mesh a surface, named by number and time; the table says what each file holds."""
+    from moedsr.geometry.mesh_files import MESH_FORMATS
+
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, surface in enumerate(surfaces):
-        path = out / f"{stem}_{number:03d}_t{surface.time:+.3f}.ply"
-        surface.mesh.write_ply(path)
+        path = out / f"{stem}_{number:03d}_t{surface.time:+.3f}.{kind}"
+        MESH_FORMATS[kind](surface.mesh, path)
         remark = "empty" if surface.mesh.is_empty else "cut at the border" if surface.touches_border else ""
         sizes = (f"{surface.mesh.volume:.0f}", f"{surface.mesh.area:.0f}", str(len(surface.mesh.faces)))
         rows.append((str(path), f"{surface.time:+.3f}", *sizes, remark))
@@ -100,3 +119,25 @@ def write_surfaces(surfaces: "list[PredictedSurface]", out: Path, stem: str) -> 
     note = " ".join(text for remark, text in REMARKS.items() if remark in remarks)
     columns = ("file", "time", "volume Å³", "area Å²", "triangles", "remark")
     return Table(f"{len(rows)} surfaces", columns, tuple(rows), note)
+
+
+def write_page(surfaces: "list[PredictedSurface]", out: Path, stem: str) -> Path:
+    """One HTML page that plays the surfaces, coloured by their distance to the first that is not empty."""
+    import numpy as np
+    from scipy.spatial import cKDTree
+
+    from moedsr.surface_player import PlayedFrame, write_player
+
+    first = next((surface.mesh for surface in surfaces if not surface.mesh.is_empty), surfaces[0].mesh)
+    nearest = None if first.is_empty else cKDTree(first.vertices)
+    played = [
+        PlayedFrame(
+            surface.mesh,
+            f"t = {surface.time:+.3f}",
+            np.zeros(0) if nearest is None else np.asarray(nearest.query(surface.mesh.vertices)[0]),
+        )
+        for surface in surfaces
+    ]
+    path = out / f"{stem}.html"
+    write_player(path, played, title=f"{stem}, predicted", values="from the first")
+    return path

@@ -5,13 +5,14 @@ import click
 from moedsr_platform.cli.data.check import check
 from moedsr_platform.cli.data.fetch import fetch
 from moedsr_platform.cli.data.prepare import prepare
+from moedsr_platform.cli.data.show import show
 from moedsr_platform.cli.data.simulate import simulate
 
 
 @click.group()
 def data() -> None:
-    """Ensembles and surface stores: fetch, simulate, prepare, check."""
+    """Ensembles and surface stores: fetch, simulate, prepare, check, show."""
 
 
-for command in (fetch, simulate, prepare, check):
+for command in (fetch, simulate, prepare, check, show):
     data.add_command(command)

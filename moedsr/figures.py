@@ -5,10 +5,11 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from moedsr.files import make_folder, written_whole
+
 
 def save_figure(figure: Figure, path: Path) -> None:
     """A PNG, written to a temporary name in the same folder, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    FigureCanvasAgg(figure).print_png(str(temporary))
-    temporary.replace(path)
+    make_folder(path.parent)
+    with written_whole(path) as aside:
+        FigureCanvasAgg(figure).print_png(str(aside))

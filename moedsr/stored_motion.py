@@ -10,6 +10,7 @@ from moedsr.baselines import naive_ious
 from moedsr.config import PrepareConfig
 from moedsr.data.batches import spread
 from moedsr.data.store import StoredProtein
+from moedsr.files import make_folder
 from moedsr.geometry.mesh import Mesh
 from moedsr.geometry.radii import bondi_radii
 from moedsr.geometry.surface import solvent_excluded_surface
@@ -63,7 +64,7 @@ def write_motion(protein: StoredProtein, settings: PrepareConfig, folder: Path, 
     from moedsr.pictures import write_moving
     from moedsr.surface_player import PlayedFrame, write_player
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     chosen = [0, *spread(range(1, len(protein)), frames)]
     meshes = [stored_surface(protein, frame, settings) for frame in chosen]
     nearest = cKDTree(meshes[0].vertices)

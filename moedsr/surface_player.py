@@ -7,12 +7,12 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from moedsr.files import written_whole
 from moedsr.geometry.mesh import Mesh
 from moedsr.pictures import VIEW
 
@@ -54,12 +54,8 @@ def write_player(path: Path, frames: Iterable[PlayedFrame], *, title: str, value
         ("body", base64.b64encode(zlib.compress(body, 9)).decode()),
     ):
         page = page.replace("{{" + key + "}}", text)
-    aside = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
-    try:
+    with written_whole(path) as aside:
         aside.write_text(page, encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _packed(frames: Sequence[PlayedFrame]) -> tuple[dict[str, Any], bytes]:

@@ -30,6 +30,7 @@ from moedsr.data.store_index import (
 )
 from moedsr.data.trajectory import frame_count, initial_structure, read_frames
 from moedsr.errors import InputError
+from moedsr.files import make_folder
 from moedsr.geometry.surface import SolventExcludedSurface
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def prepare_protein(
         logger.info("%s: already prepared", ensemble.name)
     else:
         tensors, metadata = _build(ensemble, settings, progress)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_protein(path, tensors, {**metadata, "made_from": made_from})
     return _entry(path, ensemble, split or ensemble.split)
 

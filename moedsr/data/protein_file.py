@@ -15,7 +15,6 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,11 @@ from moedsr.config import PrepareConfig
 from moedsr.data.conformation import SurfaceFrame
 from moedsr.data.encoding import decode_normals, decode_occupancy, decode_positions
 from moedsr.errors import InputError
+from moedsr.files import written_whole
 
 _SYMBOLS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 15: "P", 16: "S", 17: "Cl", 34: "Se"}
+# of ligands and ions
+_SYMBOLS |= {11: "Na", 12: "Mg", 19: "K", 28: "Ni", 29: "Cu", 30: "Zn", 35: "Br", 48: "Cd", 53: "I", 80: "Hg"}
 _NUMBERS = {symbol: number for number, symbol in _SYMBOLS.items()}
 _METADATA = "protein"
 
@@ -206,12 +208,8 @@ def write_protein(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Map
     """Writes a protein's file beside its name and renames it; the same content gives the same bytes."""
     # one metadata key: several come out in no fixed order
     content = save(dict(tensors), metadata={_METADATA: json.dumps(metadata, sort_keys=True)})
-    aside = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
-    try:
+    with written_whole(path) as aside:
         aside.write_bytes(content)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import pyarrow as pa
@@ -14,8 +13,9 @@ from pydantic import ValidationError
 
 from moedsr.config import PrepareConfig
 from moedsr.errors import InputError
+from moedsr.files import written_whole
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 TABLE = "proteins.parquet"
 
@@ -84,9 +84,8 @@ def write_index(
     """
     ordered = sorted(entries, key=lambda entry: entry.name)
     table = pa.Table.from_pylist([asdict(entry) for entry in ordered], schema=_SCHEMA)
-    aside = path / f".{TABLE}.{token_hex(4)}.tmp"
-    pq.write_table(table, aside, write_page_checksum=True)
-    aside.replace(path / TABLE)
+    with written_whole(path / TABLE) as aside:
+        pq.write_table(table, aside, write_page_checksum=True)
     manifest = {
         "format_version": FORMAT_VERSION,
         "fingerprint": fingerprint(settings, ordered),
@@ -94,9 +93,8 @@ def write_index(
         "set_aside": dict(sorted((set_aside or {}).items())),
         "settings": settings.model_dump(mode="json"),
     }
-    aside = path / f".{MANIFEST}.{token_hex(4)}.tmp"
-    aside.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    aside.replace(path / MANIFEST)
+    with written_whole(path / MANIFEST) as aside:
+        aside.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 def stored_settings(path: Path) -> PrepareConfig | None:

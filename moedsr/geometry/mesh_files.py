@@ -4,10 +4,10 @@ import json
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from secrets import token_hex
 
 import numpy as np
 
+from moedsr.files import written_whole
 from moedsr.geometry.mesh import Mesh
 
 _FLOAT, _UINT = 5126, 5125  # glTF's names of number types
@@ -70,9 +70,5 @@ def _glb(head: dict[str, object], content: bytes) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
-    try:
+    with written_whole(path) as aside:
         aside.write_bytes(content)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

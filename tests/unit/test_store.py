@@ -134,7 +134,7 @@ def test_other_settings_are_told(pristine: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 0}, r"has store format 0, but must have 1; prepare it again"),
+        ({"format_version": 0}, r"has store format 0, but must have 2; prepare it again"),
         ({"settings": {"frames": "many"}}, r"manifest\.json: its settings are damaged"),
         ({"fingerprint": "0"}, r"proteins\.parquet: does not belong to its manifest\.json"),
     ],

@@ -203,3 +203,23 @@ def test_missing_file_and_folder_are_told(tmp_path: Path) -> None:
     broken.write_bytes(b"ATOM")
     with pytest.raises(InputError, match=r"broken\.pdb\.gz: cannot be read"):
         load_structure(broken)
+
+
+@pytest.mark.parametrize(("name", "letter"), [("MSE", "M"), ("HIE", "H"), ("CYX", "C"), ("SEP", "S"), ("UNK", "X")])
+def test_residues_beyond_the_twenty_are_mapped_or_x(written: Writer, name: str, letter: str) -> None:
+    structure = load_structure(written([*residue(1), *residue(2, name, kind="HETATM"), *residue(3)]))
+    assert structure.sequence == f"A{letter}A"
+
+
+def test_numbers_that_fall_back_part_nameless_chains(written: Writer) -> None:
+    path = written([*residue(7, chain=" "), *residue(8, chain=" "), *residue(1, "GLY", chain=" ")])
+    with pytest.raises(InputError, match=r"holds 2 protein chains \(\(blank\), 2\)"):
+        load_structure(path)
+    assert load_structure(path, "2").sequence == "G"
+
+
+def test_a_chain_broken_over_its_cell_is_made_whole(written: Writer) -> None:
+    cell = "CRYST1   40.000   40.000   40.000  90.00  90.00  90.00 P 1           1"
+    far = [line("N", "ALA", 2, 39.0), line("CA", "ALA", 2, 39.5), line("C", "ALA", 2, 0.5)]
+    structure = load_structure(written([cell, *residue(1), *far]))
+    assert structure.positions[-1, 0] - structure.positions[-2, 0] == pytest.approx(1.0)

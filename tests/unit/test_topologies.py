@@ -130,8 +130,8 @@ def test_wrong_content_is_told_in_one_line(tmp_path: Path, name: str, text: str,
     assert "\n" not in str(caught.value)
 
 
-LIGAND = "HETATM  400  C1  HEX B   1      20.000  20.000  20.000  1.00  0.00           C"
-ION = "HETATM  401 ZN    ZN C   1      21.000  20.000  20.000  1.00  0.00          ZN"
+LIGAND = "HETATM  400  C1  HEX B   1       8.000   8.000   8.000  1.00  0.00           C"
+ION = "HETATM  401 ZN    ZN C   1       9.000   8.000   8.000  1.00  0.00          ZN"
 
 
 def test_ligands_come_on_request_alone(protein: Structure, tmp_path: Path) -> None:

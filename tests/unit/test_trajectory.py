@@ -92,6 +92,21 @@ def test_molecule_in_pieces_without_a_box_is_refused(structure: Structure, tmp_p
         read(structure, write(tmp_path / "cut.xtc", frames))
 
 
+def test_exploding_coordinates_are_refused(structure: Structure, tmp_path: Path) -> None:
+    frames = np.repeat(structure.positions[None], 2, axis=0)
+    frames[1] *= 40
+    with pytest.raises(InputError, match=r"hot\.xtc: frame 2 has a bond of .* look whether the simulation exploded"):
+        read(structure, write(tmp_path / "hot.xtc", frames))
+
+
+def test_molecule_in_pieces_after_repair_is_refused(structure: Structure, tmp_path: Path) -> None:
+    """Half of it shifted by what is no vector of the box."""
+    frames = np.repeat(structure.positions[None], 2, axis=0)
+    frames[1, 150:] += [11.0, 0.0, 0.0]
+    with pytest.raises(InputError, match=r"cut\.xtc: frame 2 has a bond of .*make the molecule whole"):
+        read(structure, write(tmp_path / "cut.xtc", frames, ORTHOGONAL))
+
+
 def test_heavy_atoms_are_picked_from_all(ensemble: Ensemble, structure: Structure) -> None:
     plan = [PlannedFrame(1, 4, 0.5)]
     heavy = structure.without_hydrogens()

@@ -92,7 +92,8 @@ def _decode(
 ) -> bool:
     """Fills `coordinates`; False where the stream ends early or asks for what the format does not have."""
     atoms, done, place, run = len(coordinates), 0, 0, 0
-    here, near, sizes = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
+    here, before = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
+    near, sizes = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
     sizes[:] = table[small]
     half = table[small] // 2
     while done < atoms:
@@ -118,10 +119,12 @@ def _decode(
             return False
         if run == 0:
             coordinates[done] = here
+        before[:] = here
         for k in range(run // 3):
             _three(stream, place, small, sizes, near)
             place += small
-            near += (here if k == 0 else coordinates[done + k]) - half
+            near += before - half
+            before[:] = near
             if k == 0:  # the first two stand in turned order, which packs water well
                 coordinates[done] = near
                 coordinates[done + 1] = here

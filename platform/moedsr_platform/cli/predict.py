@@ -105,9 +105,10 @@ def predict(
 
 def write_surfaces(surfaces: "list[PredictedSurface]", out: Path, stem: str, kind: str = "ply") -> Table:
     """One mesh a surface, named by number and time; the table says what each file holds."""
+    from moedsr.files import make_folder
     from moedsr.geometry.mesh_files import MESH_FORMATS
 
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     rows = []
     for number, surface in enumerate(surfaces):
         path = out / f"{stem}_{number:03d}_t{surface.time:+.3f}.{kind}"

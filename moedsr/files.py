@@ -1,0 +1,42 @@
+"""Files that are there whole or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+
+from moedsr.errors import InputError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A name in the same folder to write to; what was written is renamed to `path`, or gone if anything failed.
+
+    Raises:
+        InputError: a disk that is full, a folder that cannot be written to.
+    """
+    aside = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
+    try:
+        try:
+            yield aside
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def make_folder(folder: Path) -> None:
+    """The folder and those above it, where they are missing.
+
+    Raises:
+        InputError: a file in its place, or a folder above that cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be written ({error.strerror or error}); make room or choose another folder")

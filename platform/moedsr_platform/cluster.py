@@ -67,6 +67,17 @@ def job_id() -> str | None:
     return str(name) if name else None
 
 
+def dashboard() -> str | None:
+    """Address of the connected cluster's dashboard, at this job where there is one; None without a dashboard."""
+    import ray
+
+    address = ray.init(ignore_reinit_error=True).address_info.get("webui_url")  # asks the cluster in use
+    if not address:
+        return None
+    job = job_id()
+    return f"http://{address}/#/jobs/{job}" if job else f"http://{address}"
+
+
 def _init(address: str | None) -> None:
     import ray
 

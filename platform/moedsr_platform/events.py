@@ -12,7 +12,7 @@ from moedsr_platform.interruption import Interruption
 from moedsr_platform.nodes import needs
 from moedsr_platform.progress import Display, WaitingNotice
 from moedsr_platform.sweep_log import SweepLog
-from moedsr_platform.tracking import Tracker
+from moedsr_platform.tracking import SWEEP_TAG, Tracker, trial_name
 from moedsr_platform.trial import FAILURE, TrialSpec, reason_of
 from moedsr_platform.trial_folder import pause_trial
 from moedsr_platform.worker import CHECKPOINT, ENDED, HISTORY, STEP
@@ -49,8 +49,9 @@ class SweepListener:
         """The MLflow run of a trial, made when it is first asked for."""
         if row.trial_id not in self.runs:
             config = self.spec.config(row.params)
+            name = trial_name(f"trial {row.number}", config) if self.parent else self.tags[SWEEP_TAG]
             self.runs[row.trial_id] = self.tracker.trial_run(
-                self.parent, row.trial_id, config, self.tags, goes_on=row.state not in boards.ENDED
+                self.parent, row.trial_id, config, self.tags, name=name, goes_on=row.state not in boards.ENDED
             )
         return self.runs[row.trial_id]
 

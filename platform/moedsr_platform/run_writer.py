@@ -8,19 +8,21 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from moedsr.errors import InputError
 from moedsr_platform.journal import Request
 from moedsr_platform.outbox import Point
 from moedsr_platform.routing_report import RoutingHistory
 from moedsr_platform.run_artifacts import add_routing, take_staged
+from moedsr_platform.sweep_page import PICTURES, VIEW_TAG, view_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 LONGEST_VALUE = 6000  # characters of a parameter
-LONGEST_TAG = 5000
+LONGEST_TAG = 8000
 BATCH_PARAMS = 100
 LOAD_METRIC, ENTROPY_METRIC = "routing/load_", "routing/entropy"
 KEY_TAG = "moedsr.run_key"
@@ -122,6 +124,23 @@ class RunWriter:
         from mlflow.entities import RunTag
 
         self.client.log_batch(self.run_id(run), tags=[RunTag(key, value) for key, value in _short(tags).items()])
+
+    def do_view(self, run: str, state: str) -> None:
+        """The view of MLflow's UI that compares the trials of a sweep, under the key of its run."""
+        self.client.set_experiment_tag(self.experiment_id(), f"{VIEW_TAG}{run}", state)
+
+    def do_note(self, run: str, text: str, links: Mapping[str, str], best: str | None) -> None:
+        """What stands on the page of a sweep's run: links, the result table, pictures of its best run."""
+        shown = {"compare the trials": f"#{view_address(self.experiment_id(), run)}"}
+        pictures = []
+        if best is not None:
+            best_id = self.run_id(best)
+            shown["the best trial"] = f"#/experiments/{self.experiment_id()}/runs/{best_id}"
+            there = {file.path for path in PICTURES for file in self.client.list_artifacts(best_id, path.split("/")[0])}
+            address = f"get-artifact?run_uuid={best_id}&path="
+            pictures = [f"![{path}]({address}{quote(path, safe='')})" for path in PICTURES if path in there]
+        head = " · ".join(f"[{name}]({address})" for name, address in {**shown, **links}.items())
+        self.do_tags(run, {"mlflow.note.content": "\n\n".join([head, text, *pictures])})
 
     def do_best(self, run: str, tag: str, best: str) -> None:
         """Notes the id of a sweep's best run as its tag."""

@@ -24,6 +24,7 @@ from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.sweep_folder import SweepFolder, new_folder, old_folder
 from moedsr_platform.sweep_lock import only_here
 from moedsr_platform.sweep_log import SweepLog, replay
+from moedsr_platform.sweep_page import sweep_note
 from moedsr_platform.tracking_store import (
     StoreAwayError,
     check_store,
@@ -127,7 +128,9 @@ def _run(request: Request, show: Display, interruption: Interruption, held: cont
     tags = _tags(sweep, folder, " ".join(store.fingerprint for _, store in made))
     parent = None
     if board.total > 1:
-        parent = tracker.sweep_run(folder.sweep_id, tags, _params(sweep, base), folder.path / "sweep.yaml")
+        parent = tracker.sweep_run(
+            folder.sweep_id, tags, _params(sweep, base), folder.path / "sweep.yaml", tuple(sweep.search)
+        )
     return _Session(request, folder, spec, board, tracker, parent, tags, at_once, show, interruption).run()
 
 
@@ -249,6 +252,7 @@ class _Session:
             self.tracker.finish_sweep(
                 self.parent,
                 self.board.markdown(),
+                note=sweep_note(self.board),
                 best_run=run,
                 metrics=best.best if best is not None else None,
                 state="COMPLETE" if best is not None else "FAIL",
@@ -315,6 +319,7 @@ def _tags(sweep: SweepFile, folder: SweepFolder, fingerprint: str) -> dict[str, 
         "moedsr.store_fingerprint": fingerprint,
         "moedsr.git_commit": git_commit() or "",
         "moedsr.ray_job_id": cluster.job_id() or "",
+        "moedsr.ray_dashboard": cluster.dashboard() or "",
     }
     return {key: value for key, value in tags.items() if value}
 

@@ -25,6 +25,7 @@ from moedsr_platform.journal import Journal, is_waiting
 from moedsr_platform.outbox import POINTS, Outbox
 from moedsr_platform.run_artifacts import stage_checkpoint
 from moedsr_platform.run_writer import STATE_TAG, RunWriter, is_permanent, readable
+from moedsr_platform.sweep_page import comparison_view
 from moedsr_platform.tracking_store import artifact_folder, check_store, migration_lock, store_uri, without_password
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ SWEEP_TAG = "moedsr.sweep_id"
 TRIAL_TAG = "moedsr.trial_id"
 BEST_TAG = "moedsr.best_run"
 OBJECTIVE_TAG, MODE_TAG = "moedsr.objective", "moedsr.mode"
+DASHBOARD_TAG = "moedsr.ray_dashboard"
 STORE_TAG, COMMIT_TAG = "moedsr.store_fingerprint", "moedsr.git_commit"
 EXPERIMENT = "moe-dsr"
 
@@ -99,6 +101,7 @@ class Tracker:
         self._writer = RunWriter(client, experiment, artifacts.as_uri() if artifacts else None, self._files)
         journal = Journal(self.folder)
         self._sweep_key = _identity(self.folder, uri)
+        self._links: dict[str, str] = {}
         self._outbox = Outbox(journal, self._writer.send, is_permanent)
 
     @classmethod
@@ -134,12 +137,23 @@ class Tracker:
         return self._writer.experiment_id()
 
     def sweep_run(
-        self, name: str, tags: Mapping[str, str], params: Mapping[str, Any], sweep_file: Path | None = None
+        self,
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+        sweep_file: Path | None = None,
+        searched: Sequence[str] = (),
     ) -> str:
-        """The parent run of a sweep, new or found again; returns its key."""
+        """The parent run of a sweep, new or found again; returns its key.
+
+        ``searched``: the configuration keys that differ between its trials.
+        """
         source = str(sweep_file.name) if sweep_file else name
         own = {SWEEP_TAG: name, "moedsr.kind": "sweep", "mlflow.source.name": source}
         self._begin(self._sweep_key, name, None, {**own, **tags}, params)
+        self._links = {"Ray dashboard": tags[DASHBOARD_TAG]} if DASHBOARD_TAG in tags else {}
+        metric, mode = tags.get(OBJECTIVE_TAG, "val/iou"), tags.get(MODE_TAG, "max")
+        self._put("view", self._sweep_key, state=comparison_view(self._sweep_key, searched, metric, mode))
         if sweep_file is not None and sweep_file.is_file():
             text = sweep_file.read_text(encoding="utf-8")
             self._put("text", self._sweep_key, file="sweep.yaml", text=text)
@@ -215,16 +229,21 @@ class Tracker:
         run: str,
         table: str,
         *,
+        note: str | None = None,
         best_run: str | None = None,
         metrics: Mapping[str, float] | None = None,
         state: State = "COMPLETE",
     ) -> None:
-        """Close a sweep's run with its result table (Markdown), its best run and that one's metrics."""
+        """Close a sweep's run with its result table (Markdown), its best run and that one's metrics.
+
+        ``note`` stands on the run's page, the whole table where it is None.
+        """
         self.log_history(run, [(0, metrics)] if metrics else [])
         if best_run is not None:
             self._put("best", run, tag=BEST_TAG, best=best_run)
         self._put("text", run, file="results.md", text=table)
-        self._put("end", run, status=STATUS[state], tags={STATE_TAG: state, "mlflow.note.content": table})
+        self._put("note", run, text=table if note is None else note, links=self._links, best=best_run)
+        self._put("end", run, status=STATUS[state], tags={STATE_TAG: state})
 
     def register(
         self, run: str, checkpoint: Path, *, model: str, alias: str | None, metrics: Mapping[str, float]

@@ -52,7 +52,7 @@ def write(number: int, steps: int, begin: Barrier, reports: Reports) -> None:
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            history.append((step, {name: float(loss) + place for place, name in enumerate(METRICS)}))
+            history.append((step, {name: loss.item() + place for place, name in enumerate(METRICS)}))
             if step % REPORT_EVERY == 0:
                 reports.put((number, history))
                 history = []

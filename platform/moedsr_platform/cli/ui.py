@@ -53,13 +53,28 @@ def ui(port: int, host: str) -> None:
     ]
     command += ["--workers", "1", *(["--default-artifact-root", folder.as_uri()] if folder else [])]
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # seven processes that only chat traces need
     os.execv(sys.executable, command)
 
 
 def _first_page(uri: str) -> str:
-    """The list of our runs; MLflow's own first page is about chat traces."""
+    """The trials of the latest sweep, best first, with what was searched over; else the list of our runs.
+
+    MLflow's own first page is about chat traces.
+    """
+    from moedsr_platform.run_writer import KEY_TAG
+    from moedsr_platform.sweep_page import VIEW_TAG, view_address
     from moedsr_platform.tracking import EXPERIMENT, connect
 
     mode = "?workflowType=machine_learning"
-    experiment = connect(uri, create=False).get_experiment_by_name(EXPERIMENT)
-    return f"/experiments/{experiment.experiment_id}/runs{mode}" if experiment else f"/experiments{mode}"
+    client = connect(uri, create=False)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        return f"/experiments{mode}"
+    sweeps = client.search_runs(
+        [experiment.experiment_id], "tags.`moedsr.kind` = 'sweep'", max_results=1, order_by=["start_time DESC"]
+    )
+    views = [run.data.tags[KEY_TAG] for run in sweeps if f"{VIEW_TAG}{run.data.tags.get(KEY_TAG)}" in experiment.tags]
+    if views:
+        return view_address(experiment.experiment_id, views[0])
+    return f"/experiments/{experiment.experiment_id}/runs{mode}"

@@ -15,7 +15,7 @@ from moedsr_platform.journal import Request
 from moedsr_platform.outbox import Point
 from moedsr_platform.routing_report import RoutingHistory
 from moedsr_platform.run_artifacts import add_routing, take_staged
-from moedsr_platform.sweep_page import PICTURES, VIEW_TAG, view_address
+from moedsr_platform.sweep_page import MODE, PICTURES, VIEW_TAG, view_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -135,7 +135,7 @@ class RunWriter:
         pictures = []
         if best is not None:
             best_id = self.run_id(best)
-            shown["the best trial"] = f"#/experiments/{self.experiment_id()}/runs/{best_id}"
+            shown["the best trial"] = f"#/experiments/{self.experiment_id()}/runs/{best_id}?{MODE}"
             there = {file.path for path in PICTURES for file in self.client.list_artifacts(best_id, path.split("/")[0])}
             address = f"get-artifact?run_uuid={best_id}&path="
             pictures = [f"![{path}]({address}{quote(path, safe='')})" for path in PICTURES if path in there]

@@ -15,6 +15,12 @@ VIEW_TAG = "mlflow.sharedViewState."
 PICTURES = ("surfaces/overview.png", "routing/experts.png")
 """Of the best run, shown in the note where the run has them."""
 
+BEST = "best/"
+"""Before the objective's name: its best value so far, where the metric itself is the last one."""
+
+MODE = "workflowType=machine_learning"
+"""Without it the UI shows what is meant for chat traces."""
+
 SCORES = ("val/gap_closed", "naive/iou", "oracle/iou", "val/chamfer", "routing/max_load")
 
 
@@ -23,7 +29,8 @@ def sweep_note(board: Board) -> str:
     best = board.best
     rows = sorted(board.rows.values(), key=lambda row: board.sign * row.best.get(board.metric, -board.sign * 1e9))[::-1]
     lines = [board.header(), ["---"] * len(board.header()), *(board.cells(row) for row in rows[:ROWS])]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    wide = board.header().index("parameters")  # last, so that the scores are seen first
+    table = "\n".join("| " + " | ".join([*line[:wide], *line[wide + 1 :], line[wide]]) + " |" for line in lines)
     sentence = verdict(best.best, board.metric, board.mode) if best is not None and not board.memorised else None
     more = f"The best {ROWS} of {len(rows)} trials; all of them are in `results.md`." if len(rows) > ROWS else None
     return "\n\n".join(part for part in (sentence, table, more) if part)
@@ -38,7 +45,7 @@ def comparison_view(run: str, searched: Sequence[str], metric: str, mode: str) -
         metric: the objective.
         mode: ``max`` or ``min``.
     """
-    metrics = [f"metrics.`{name}`" for name in dict.fromkeys((metric, *SCORES))]
+    metrics = [f"metrics.`{name}`" for name in dict.fromkeys((f"{BEST}{metric}", *SCORES))]
     params = [f"params.`{key}`" for key in searched]
     return json.dumps(
         {
@@ -61,4 +68,4 @@ def comparison_view(run: str, searched: Sequence[str], metric: str, mode: str) -
 
 def view_address(experiment_id: str, name: str) -> str:
     """Where the view is, behind the ``#`` of the UI's address."""
-    return f"/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={name}"
+    return f"/experiments/{experiment_id}/runs?{MODE}&viewStateShareKey={name}"

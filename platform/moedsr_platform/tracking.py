@@ -238,7 +238,8 @@ class Tracker:
 
         ``note`` stands on the run's page, the whole table where it is None.
         """
-        self.log_history(run, [(0, metrics)] if metrics else [])
+        scores = {name: value for name, value in (metrics or {}).items() if not name.startswith(("system/", "perf/"))}
+        self.log_history(run, [(0, scores)])
         if best_run is not None:
             self._put("best", run, tag=BEST_TAG, best=best_run)
         self._put("text", run, file="results.md", text=table)

@@ -53,7 +53,7 @@ def test_the_view_holds_the_trials_of_one_sweep(tmp_path: Path) -> None:
             client = tracker.client
     state = json.loads(experiment.tags[f"{VIEW_TAG}{sweep}"])
     assert "params.`loss.normal_weight`" in state["selectedColumns"]
-    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/iou`", False)
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`best/val/iou`", False)
     (run,) = client.search_runs([experiment.experiment_id], state["searchFilter"])
     assert run.data.tags["moedsr.trial_id"] == "b1"
     assert run.data.tags[KEY_TAG].startswith(sweep)
@@ -61,7 +61,7 @@ def test_the_view_holds_the_trials_of_one_sweep(tmp_path: Path) -> None:
 
 def test_smaller_may_be_better() -> None:
     state = json.loads(comparison_view("k", (), "val/chamfer", "min"))
-    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/chamfer`", True)
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`best/val/chamfer`", True)
 
 
 def test_the_note_shows_the_pictures_that_the_best_run_has(tmp_path: Path) -> None:

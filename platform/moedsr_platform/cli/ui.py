@@ -63,18 +63,17 @@ def _first_page(uri: str) -> str:
     MLflow's own first page is about chat traces.
     """
     from moedsr_platform.run_writer import KEY_TAG
-    from moedsr_platform.sweep_page import VIEW_TAG, view_address
+    from moedsr_platform.sweep_page import MODE, VIEW_TAG, view_address
     from moedsr_platform.tracking import EXPERIMENT, connect
 
-    mode = "?workflowType=machine_learning"
     client = connect(uri, create=False)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
-        return f"/experiments{mode}"
+        return f"/experiments?{MODE}"
     sweeps = client.search_runs(
         [experiment.experiment_id], "tags.`moedsr.kind` = 'sweep'", max_results=1, order_by=["start_time DESC"]
     )
     views = [run.data.tags[KEY_TAG] for run in sweeps if f"{VIEW_TAG}{run.data.tags.get(KEY_TAG)}" in experiment.tags]
     if views:
         return view_address(experiment.experiment_id, views[0])
-    return f"/experiments/{experiment.experiment_id}/runs{mode}"
+    return f"/experiments/{experiment.experiment_id}/runs?{MODE}"

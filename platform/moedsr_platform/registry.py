@@ -28,7 +28,7 @@ STEP_TAG = "moedsr.step"
 EVALUATION_TAG = "moedsr.evaluation"
 
 REQUIREMENTS = (
-    "torch", "e3nn", "torch-cluster", "mdtraj", "scikit-image",
+    "torch", "e3nn", "torch-cluster", "mdtraj", "biopython", "numba", "scikit-image",
     "scipy", "numpy", "pandas", "safetensors", "pydantic", "pyyaml", "mlflow-skinny",
 )  # fmt: skip
 """What using a model imports: no Ray, no Optuna, no plotting, no MLflow server."""

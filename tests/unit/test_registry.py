@@ -1,6 +1,10 @@
 """The registry: what a version holds, how it is found again, what a wrong name is told."""
 
+import ast
+import importlib.metadata
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ from moedsr.errors import InputError
 from moedsr_platform.cli import main
 from moedsr_platform.model_reference import NEEDED, resolve
 from moedsr_platform.promotion import promote
-from moedsr_platform.registry import register
+from moedsr_platform.registry import REQUIREMENTS, register
 from moedsr_platform.tracking import Tracker
 
 CONFIG = '{"evaluation": {"split": "val", "frames": 4}}'
@@ -85,6 +89,31 @@ def test_a_version_holds_text_and_tensors_only(store: Store) -> None:
     assert "+cpu" not in requirements
     assert not [name for name in ("ray", "optuna", "mlflow==") if name in requirements]
     assert "signature" in (folder / "MLmodel").read_text()
+
+
+IMPORTED = """
+import sys
+import moedsr_platform.pyfunc_model
+for name, module in list(sys.modules.items()):
+    if name.split(".")[0] == "moedsr": print(module.__file__)
+"""
+
+
+def test_the_requirements_name_all_that_using_a_model_imports() -> None:
+    """An environment that holds no more than the requirements must do; found by reading every module that is loaded."""
+    done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
+    names = set()
+    for file in done.stdout.split():
+        for node in ast.walk(ast.parse(Path(file).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.split(".")[0])
+    outside = names - set(sys.stdlib_module_names) - {"moedsr"}
+    packages = importlib.metadata.packages_distributions()
+    needed = {packages[name][0].lower().replace("_", "-") for name in outside}
+    assert needed
+    assert needed <= set(REQUIREMENTS)
 
 
 def test_the_same_checkpoint_is_the_same_version(store: Store) -> None:

@@ -5,6 +5,7 @@ the distance to the accessible surface from inside, f = probe - D is a signed di
 negative inside. Near the surface D is exact (accessible_surface), on the grid and for any point.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -86,16 +87,25 @@ class SolventExcludedSurface:
 
         In Å, capped as above; exact beside the surface.
         """
-        return self._on_metric_grid(self.distances, np.asarray(centre, dtype=np.float64), scale, nodes)
+        return self._on_axes(self.distances, _axes(centre, scale, nodes))
 
     def occupancy(self, centre: ArrayLike, scale: float, nodes: int) -> NDArray[np.bool_]:
         """Inside test (nodes, nodes, nodes) on the same grid."""
-        return self._on_metric_grid(self.values, np.asarray(centre, dtype=np.float64), scale, nodes) < 0
+        axes = _axes(centre, scale, nodes)
+        inside = np.zeros((nodes, nodes, nodes), dtype=np.bool_)
+        # all that is beyond our grid is outside
+        ends = self.grid.origin + self.grid.spacing * (np.array(self.grid.shape) - 1)
+        covered = [
+            slice(*np.searchsorted(axis, bounds))
+            for axis, bounds in zip(axes, zip(self.grid.origin, ends, strict=True), strict=True)
+        ]
+        within = [axis[part] for axis, part in zip(axes, covered, strict=True)]
+        if all(len(axis) for axis in within):
+            inside[tuple(covered)] = self._on_axes(self.values, within) < 0
+        return inside
 
-    def _on_metric_grid(
-        self, values: NDArray[np.float32], centre: Points, scale: float, nodes: int
-    ) -> NDArray[np.float32]:
-        axes = [middle + scale * np.linspace(-1.0, 1.0, nodes) for middle in centre]
+    def _on_axes(self, values: NDArray[np.float32], axes: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
+        """The values interpolated at the nodes (a, b, c) of three axes, exact beside the surface."""
         places = []
         # that grid is aligned with ours, so trilinear interpolation goes axis by axis
         for axis, count in enumerate(self.grid.shape):
@@ -133,6 +143,11 @@ class SolventExcludedSurface:
         """The signed distance of points (P, 3) beside the surface; values (P,) where the grid alone knows."""
         exact = self.probe_radius - np.linalg.norm(self.accessible.feet(points) - points, axis=1)
         return np.where(np.isfinite(exact), exact, values)
+
+
+def _axes(centre: ArrayLike, scale: float, nodes: int) -> list[NDArray[np.float64]]:
+    """Coordinates of the metric grid's nodes along each axis."""
+    return [middle + scale * np.linspace(-1.0, 1.0, nodes) for middle in np.asarray(centre, dtype=np.float64)]
 
 
 def solvent_excluded_surface(

@@ -11,7 +11,7 @@ from moedsr.data.remote_store import RemoteEnsemble, prepare_anywhere
 from moedsr.data.store_index import ProteinEntry
 from moedsr.errors import InputError, JobError
 
-_BASE_MEMORY = 500_000_000
+_BASE_MEMORY = 600_000_000
 """Bytes of a task before its protein: the interpreter, its libraries, compiled code."""
 
 _MEMORY_PER_BYTE = 400

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.benchmark
 FRAMES = 20
 ATOMS_PER_RESIDUE = 15.6
 ALONE = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
 from moedsr.config import PrepareConfig
 from moedsr.data.ensemble import Ensemble
@@ -38,7 +38,8 @@ prepare_protein(ensemble, PrepareConfig(frames=1), Path(folder))  # compiled cod
 started = time.process_time()
 entry = prepare_protein(ensemble, PrepareConfig(frames=int(frames)), Path(folder))
 seconds = time.process_time() - started
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+peak = 1024 * int(status["VmHWM"].split()[0])  # getrusage's would be that of the parent too
 print(json.dumps([entry.atoms, seconds / entry.frames, entry.size / entry.frames, peak]))
 """
 ON_CORES = """

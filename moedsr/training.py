@@ -91,6 +91,8 @@ def _checkpoint(trainer: Trainer, evaluator: Evaluator | None, metrics: dict[str
     if evaluator is not None:
         evaluation = evaluator.evaluate(trainer.average, trainer.codes)
         metrics.update(evaluation.tracked())
+        counts = trainer.average.parameter_counts()
+        metrics.update(zip(("perf/parameters", "perf/active_parameters"), map(float, counts), strict=True))
         extra["evaluation.json"] = evaluation.to_json()
     if distributed.rank() != 0:
         return None

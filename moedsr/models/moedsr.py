@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from moedsr.batch import ProteinBatch, TrainingBatch
 from moedsr.config import Config
 from moedsr.models.experts import EXPERTS, FieldContext
+from moedsr.models.experts.stacked import StackedLinear
 from moedsr.models.latent_codes import LatentCodes
 from moedsr.models.router import Router
 from moedsr.models.variants import choose
@@ -37,6 +38,14 @@ class MoEDSR(nn.Module):
         self.router = Router(config)
         self.codes = LatentCodes(config.expert, proteins)
         self.experts = choose(EXPERTS, config.expert.kind, "expert.kind")(config.expert, router=self.router.widths)
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """Weights of router and experts, and those of them that compute for one protein: N_K of the N_E experts."""
+        total = sum(weight.numel() for part in (self.router, self.experts) for weight in part.parameters())
+        stacks = (layer for layer in self.experts.modules() if isinstance(layer, StackedLinear))
+        stacked = sum(weight.numel() for layer in stacks for weight in layer.parameters())
+        idle = self.config.expert.count - self.config.gate.top_k
+        return total, total - stacked // self.config.expert.count * idle
 
     def context(
         self,

@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from moedsr_platform.search_space import describe
+from moedsr_platform.seed_means import SEED, by_point, mean_text
 
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
 COLUMNS = ("val/iou", "naive/iou", "oracle/iou", "val/gap_closed")
@@ -75,14 +77,40 @@ class Board:
 
     @property
     def best(self) -> Row | None:
-        """The row with the best validation among the trials that did not fail and left a checkpoint."""
-        rows = [row for row in self.rows.values() if row.best and row.state != "FAIL" and row.checkpoint]
+        """The best trial of the best point that left a checkpoint: one lucky seed does not make a point the best."""
+        kept = ([row for row in point if row.checkpoint] for point in self.points)
+        rows = next((rows for rows in kept if rows), [])
         return max(rows, key=lambda row: self.sign * row.best[self.metric], default=None)
 
     @property
     def left(self) -> list[Row]:
         """Trials that were given and have not ended."""
         return [row for row in self.rows.values() if row.state not in ENDED]
+
+    @property
+    def points(self) -> list[list[Row]]:
+        """The validated trials that did not fail, those that differ in their seed alone together, best mean first."""
+        rows = [row for row in self.rows.values() if row.best and row.state != "FAIL"]
+        groups = by_point(rows, lambda row: row.params)
+        return sorted(groups, key=lambda group: -self.sign * fmean(row.best[self.metric] for row in group))
+
+    def seed_rows(self) -> list[list[str]]:
+        """Cells of each point: parameters, number of trials, and mean ± std of the scores; none without seeds."""
+        if all(len(group) == 1 for group in self.points):
+            return []
+        return [
+            [
+                describe({key: value for key, value in group[0].params.items() if key != SEED}) or "-",
+                str(len(group)),
+                *(mean_text([row.best[name] for row in group if name in row.best]) for name in self.scores),
+            ]
+            for group in self.points
+        ]
+
+    @property
+    def scores(self) -> list[str]:
+        """Names of the metrics that are shown."""
+        return [*([self.metric] if self.metric not in COLUMNS else []), *COLUMNS]
 
     @property
     def unfinished(self) -> bool:
@@ -114,7 +142,10 @@ class Board:
             ["---"] * len(self.header()),
             *(self.cells(row) for row in self.rows.values()),
         ]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+        if found := self.seed_rows():
+            heads = ["mean ± std over seeds", "trials", *self.scores]
+            lines = [heads, ["---"] * len(heads), *found, [], *lines]
+        return "\n".join("| " + " | ".join(line) + " |" if line else "" for line in lines) + "\n"
 
     def save(self, path: Path) -> None:
         """Writes the rows, atomically."""

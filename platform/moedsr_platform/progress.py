@@ -178,6 +178,11 @@ def result_text(board: Board, *, width: int = 160) -> str:
         console.print(table(board))
     lines = [line.rstrip() for line in capture.get().splitlines()]
     lines += [f"trial {row.number} failed: {row.reason}" for row in board.rows.values() if row.state == "FAIL"]
+    if found := board.seed_rows():
+        lines += ["", "mean ± std over seeds, best first:"]
+        for params, trials, *cells in found:
+            scores = (f"{name} {cell}" for name, cell in zip(board.scores, cells, strict=True) if cell != "-")
+            lines.append(f"{params}: {', '.join(scores)} ({trials} trials)")
     best = board.best
     if best is not None:
         numbers = ", ".join(f"{name} {best.best[name]:.4f}" for name in _SUMMARY if name in best.best)

@@ -1,11 +1,13 @@
 """A sweep's result table, from its runs alone: what was tried, how it did, and how doing nothing did."""
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from moedsr.config_file import did_you_mean
 from moedsr.errors import InputError
 from moedsr_platform.run_writer import PARENT_TAG, STATE_TAG
+from moedsr_platform.seed_means import SEED, by_point, mean_text
 from moedsr_platform.tables import Table, number
 from moedsr_platform.tracking import EXPERIMENT, MODE_TAG, OBJECTIVE_TAG, SWEEP_TAG, TRIAL_TAG
 
@@ -84,10 +86,38 @@ def sweep_table(client: "MlflowClient", sweep: "Run") -> Table:
     return Table(f"Sweep {sweep.info.run_name}: {len(trials)} trials", heads, rows, NOTE)
 
 
+def point_table(client: "MlflowClient", sweep: "Run") -> Table | None:
+    """One row a point: scores as mean ± std over its seeds, best mean first; None where every point has one trial."""
+    objective = sweep.data.tags.get(OBJECTIVE_TAG, "val/iou")
+    sign = -1 if sweep.data.tags.get(MODE_TAG, "max") == "min" else 1
+    trials = [run for run in trials_of(client, sweep) if objective in run.data.metrics and run.info.status != "FAILED"]
+    varied = [key for key in _varied(trials) if key != SEED]
+    points = by_point(trials, lambda run: {key: run.data.params.get(key, "") for key in varied})
+    if all(len(point) == 1 for point in points):
+        return None
+    points.sort(key=lambda point: -sign * fmean(run.data.metrics[objective] for run in point))
+    scored = [column for column in COLUMNS if any(column[1] in run.data.metrics for run in trials)]
+    rows = tuple(
+        (
+            *(point[0].data.params.get(key, "") for key in varied),
+            str(len(point)),
+            *(
+                mean_text([run.data.metrics[metric] for run in point if metric in run.data.metrics], digits)
+                for _, metric, digits in scored
+            ),
+        )
+        for point in points
+    )
+    heads = (*(_short(key, varied) for key in varied), "trials", *(name for name, _, _ in scored))
+    note = "Mean ± standard deviation over the seeds of each point; failed trials are left out."
+    return Table(f"Sweep {sweep.info.run_name}: {len(points)} points", heads, rows, note)
+
+
 def _varied(trials: Sequence["Run"]) -> list[str]:
     """Parameters that differ between trials."""
     keys = sorted({key for run in trials for key in run.data.params})
-    return [key for key in keys if len({run.data.params.get(key) for run in trials}) > 1]
+    differ = (key for key in keys if len({run.data.params.get(key) for run in trials}) > 1)
+    return [key for key in differ if key != "data.store"]  # named by the settings that it was made with
 
 
 def _short(key: str, keys: Sequence[str]) -> str:

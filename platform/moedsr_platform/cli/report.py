@@ -32,12 +32,16 @@ def report() -> None:
 @click.argument("sweep", required=False)
 @CSV
 def sweep(sweep: str | None, csv_file: Path | None) -> None:
-    """Every trial with its parameters and scores, best first, beside the baselines."""
-    from moedsr_platform.sweep_results import find_sweep, sweep_table
+    """Every trial with its parameters and scores, best first, beside the baselines; seeds also as mean ± std."""
+    from moedsr_platform.sweep_results import find_sweep, point_table, sweep_table
+    from moedsr_platform.terminal import show
     from moedsr_platform.tracking import connect
 
     client = connect(create=False)
-    _give(sweep_table(client, find_sweep(client, sweep)), csv_file)
+    found = find_sweep(client, sweep)
+    _give(sweep_table(client, found), csv_file)
+    if (points := point_table(client, found)) is not None:
+        show(points)
 
 
 @report.command()
@@ -188,6 +192,34 @@ def _model_run(client: "MlflowClient", model: str) -> "Run":
     from moedsr_platform.model_reference import run_behind
 
     return (run_behind(client, model) if model.startswith("models:") else None) or _trial(client, model)
+
+
+@report.command()
+@click.argument("sweep", required=False)
+@CSV
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the pictures. [default: the results']"
+)
+def importance(sweep: str | None, csv_file: Path | None, out: Path | None) -> None:
+    """Which of the searched keys mattered, all points at once, and how the best came about.
+
+    Shares of variance by fANOVA, and pictures: importances, parallel coordinates, the history of the search and, with
+    two objectives, the points that are not beaten in both. The pictures are kept with the sweep's run, under search/.
+    """
+    from moedsr_platform.search_pictures import write_search_pictures
+    from moedsr_platform.search_report import SearchReport
+    from moedsr_platform.sweep_results import find_sweep
+    from moedsr_platform.tracking import SWEEP_TAG, connect
+    from moedsr_platform.tracking_store import results_folder
+
+    client = connect(create=False)
+    parent = find_sweep(client, sweep)
+    found = SearchReport.of(client, parent)
+    folder = out or results_folder() / "reports" / parent.data.tags.get(SWEEP_TAG, found.name)
+    _give(found.table(), csv_file)
+    for picture in write_search_pictures(found, folder):
+        client.log_artifact(parent.info.run_id, str(picture), "search")
+        click.echo(picture)
 
 
 def _give(table: Table, csv_file: Path | None) -> None:

@@ -1,0 +1,50 @@
+"""Seeds of one point, taken together."""
+
+from moedsr_platform.board import Board
+from moedsr_platform.progress import result_text
+from moedsr_platform.seed_means import by_point, mean_text
+
+
+def test_trials_are_grouped_by_all_but_their_seed() -> None:
+    trials = [
+        {"a": 1, "training.seed": 0},
+        {"a": 2, "training.seed": 0},
+        {"training.seed": 1, "a": 1},
+        {"a": 1, "b": 3},
+    ]
+    assert by_point(trials, lambda trial: trial) == [[trials[0], trials[2]], [trials[1]], [trials[3]]]
+
+
+def test_mean_and_sample_standard_deviation() -> None:
+    assert mean_text([0.5, 0.7], 3) == "0.600 ± 0.141"
+    assert mean_text([0.5], 2) == "0.50"
+    assert mean_text([]) == "-"
+
+
+def board(scores: dict[str, list[float | None]]) -> Board:
+    """Points by expert count, a score a seed; None: the trial failed."""
+    board = Board(metric="val/iou", mode="max", total=9, steps=10)
+    for count, values in scores.items():
+        for seed, value in enumerate(values):
+            trial = f"{count}-{seed}"
+            board.start(trial, {"expert.count": int(count), "training.seed": seed})
+            if value is not None:
+                board.report(trial, 10, {"val/iou": value, "naive/iou": 0.5}, f"/checkpoint/{trial}")
+            board.end(trial, "why" if value is None else None)
+    return board
+
+
+def test_the_best_point_is_that_with_the_best_mean_and_the_best_trial_is_one_of_its_own() -> None:
+    found = board({"4": [0.6, 0.9], "8": [0.8, 0.82], "2": [0.1, None]})
+    assert [[row.trial_id for row in point] for point in found.points] == [["8-0", "8-1"], ["4-0", "4-1"], ["2-0"]]
+    assert found.best is not None
+    assert found.best.trial_id == "8-1"
+    text = result_text(found)
+    assert "mean ± std over seeds, best first:" in text
+    assert "count=8: val/iou 0.8100 ± 0.0141, naive/iou 0.5000 ± 0.0000 (2 trials)" in text
+    assert "| count=4 | 2 | 0.7500 ± 0.2121 |" in found.markdown()
+
+
+def test_nothing_is_said_of_seeds_where_there_is_one() -> None:
+    found = board({"4": [0.6], "8": [0.8]})
+    assert "±" not in result_text(found) + found.markdown()

@@ -9,7 +9,7 @@ from moedsr_platform import cluster
 from moedsr_platform.growth import growth
 from moedsr_platform.nodes import needs, offers, trials_at_once
 from moedsr_platform.preparation import store_path
-from moedsr_platform.search_space import PREPARE, Scalar, data_settings, grid_points
+from moedsr_platform.search_space import PREPARE, Scalar, data_settings, space_size
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.tracking_store import without_password
 
@@ -27,6 +27,7 @@ def describe(sweep: SweepFile, address: str | None) -> str:
     resolved = yaml.safe_dump(sweep.base.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     search = [f"  {key}: {domain.text()}" for key, domain in sweep.search.items()]
     start = [f"  {number}. {_point(point)}" for number, point in enumerate(sweep.start, start=1)]
+    size = space_size(sweep.search)
     total = sweep.points * sweep.seeds
     held = f"it can hold {at_once} trials at a time" if fit else "it cannot hold one trial"
     grows = f", can grow to {offers(grown)}" if grown else ""
@@ -37,7 +38,8 @@ def describe(sweep: SweepFile, address: str | None) -> str:
         *search,
         *(["start:", *start] if start else []),
         f"sampler: {sweep.sampler}, {sweep.points} points x {sweep.seeds} seeds = {total} trials of "
-        f"{sweep.base.training.steps} steps" + (f", of {_size(sweep)} possible points" if _size(sweep) else ""),
+        f"{sweep.base.training.steps} steps"
+        + (f", of {size} possible points" if (size := space_size(sweep.search)) else ""),
         f"scheduler: {_scheduler(sweep)}",
         "objective: " + ", ".join(f"{objective.mode} {objective.metric}" for objective in sweep.objectives),
         f"study: {without_password(sweep.storage) if sweep.storage else 'optuna.db in the folder of the sweep'}",
@@ -50,13 +52,6 @@ def describe(sweep: SweepFile, address: str | None) -> str:
 
 def _point(point: Mapping[str, Scalar]) -> str:
     return ", ".join(f"{key} = {value}" for key, value in point.items()) or "all keys sampled"
-
-
-def _size(sweep: SweepFile) -> int | None:
-    """Number of different points, None when a range is searched or nothing is."""
-    if not sweep.search or not all(domain.listed for domain in sweep.search.values()):
-        return None
-    return len(grid_points(sweep.search))
 
 
 def _scheduler(sweep: SweepFile) -> str:

@@ -1,6 +1,8 @@
 """What a sweep varies: the domain of one configuration key, and a configuration with such values put in."""
 
 import json
+import math
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -125,6 +127,38 @@ def grid_points(search: Mapping[str, Domain]) -> list[dict[str, Scalar]]:
             for wider in ([{**point, key: value} for value in domain.values] if domain.active(point) else [point])
         ]
     return points
+
+
+def space_size(search: Mapping[str, Domain]) -> int | None:
+    """Number of different points; None where a range is searched, or nothing is."""
+    if not search or not all(domain.listed for domain in search.values()):
+        return None
+    bound = involved(search, [key for key, domain in search.items() if domain.when])
+    free = [len(set(domain.values)) for key, domain in search.items() if key not in bound]
+    return math.prod(free) * (len(grid_points(bound)) if bound else 1)
+
+
+def nearest_untried(
+    search: Mapping[str, Domain], point: Mapping[str, Any], tried: Iterable[Mapping[str, Any]], seed: int
+) -> dict[str, Scalar]:
+    """The point of a listed space that is closest to this one and not among those tried; by chance among equals.
+
+    Close are points with few different keys; of a listed number, neighbouring values are closer than distant ones.
+    """
+    known = {tuple(sorted(other.items(), key=lambda item: item[0])) for other in tried}
+    untried = [other for other in grid_points(search) if tuple(sorted(other.items())) not in known]
+    random.Random(seed).shuffle(untried)
+    return min(untried, key=lambda other: sum(_apart(domain, key, point, other) for key, domain in search.items()))
+
+
+def _apart(domain: Domain, key: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+    """0 for equal values of a key, 1 for words that differ or the ends of a list of numbers."""
+    if one.get(key) == other.get(key) and (key in one) == (key in other):
+        return 0.0
+    if key not in one or key not in other or not all(isinstance(value, int | float) for value in domain.values):
+        return 1.0
+    places = [domain.values.index(point[key]) for point in (one, other)]
+    return abs(places[0] - places[1]) / (len(domain.values) - 1)
 
 
 def involved(search: Mapping[str, Domain], keys: Iterable[str]) -> dict[str, Domain]:

@@ -13,13 +13,15 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from moedsr_platform.samplers import make_sampler
-from moedsr_platform.search_space import Scalar, grid_points
+from moedsr_platform.search_space import Scalar, grid_points, nearest_untried, space_size
+from moedsr_platform.seed_means import SEED
 from moedsr_platform.study import Point, SweepStudy
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.trial import FAILURE
 from moedsr_platform.worker import STEP
 
-SEED = "training.seed"
+MANY = 20_000
+"""Points of a space of listed values above which it is not looked whether one was tried: chance hardly repeats any."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class SweepSearch(Searcher):
         if sweep.sampler == "grid":
             self._fixed += grid_points(sweep.search)
         self._at_once: int | None = None
+        size = space_size(sweep.search)
+        self._finite = size if size is not None and size <= MANY else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Tune pickles the searcher: a copy opens the study again."""
@@ -81,6 +85,8 @@ class SweepSearch(Searcher):
             point = self._new_point()
         elif not point.trials:
             self.study.go_on(point, make_sampler(self._sweep, point.number), self._sweep.search)
+        if not point.trials:
+            point = self._new_for(point)
         self.study.assign(point, [*point.trials, trial_id])
         return self._params(point, trial_id)
 
@@ -127,7 +133,17 @@ class SweepSearch(Searcher):
     def _new_point(self) -> Point:
         number = len(self.study.points)
         fixed = self._fixed[number] if number < len(self._fixed) else {}
-        return self.study.ask(make_sampler(self._sweep, number), self._sweep.search, fixed)
+        return self.study.ask(make_sampler(self._sweep, self.study.asked), self._sweep.search, fixed)
+
+    def _new_for(self, point: Point) -> Point:
+        """The point, or the nearest that was not tried: the same values with the same seed teach nothing new."""
+        search = self._sweep.search
+        tried = [other.params for other in self.study.points if other is not point]
+        if point.params not in tried or not self._finite or len(tried) >= self._finite:
+            return point
+        self.study.drop(point)
+        fresh = nearest_untried(search, point.params, tried, seed=point.number)
+        return self.study.ask(make_sampler(self._sweep, self.study.asked), search, fresh)
 
     def _params(self, point: Point, trial_id: str) -> dict[str, Any]:
         params = dict(point.params)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from moedsr_platform.search_space import Domain
     from moedsr_platform.sweep_file import Objective
 
-TRIALS, BEST, ENDED = "trials", "best ", "ended "
-"""User attributes of a point: its trials; of each trial its best values, and how it ended."""
+TRIALS, BEST, ENDED, REPEATS = "trials", "best ", "ended ", "repeats"
+"""User attributes of a point: its trials; of each trial its best values, and how it ended; whether it is none."""
 
 
 @dataclass
@@ -38,6 +38,7 @@ class Point:
         values: best values so far of each trial, one an objective.
         ended: state of each trial that has ended.
         open: whether the study still waits for its value.
+        repeats: whether it was sampled, but not tried, because an earlier point has the same values.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Point:
     values: dict[str, list[float]] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
     open: bool = True
+    repeats: bool = False
 
 
 class SweepStudy:
@@ -72,7 +74,23 @@ class SweepStudy:
             ) from None
         with experimental():
             self._study.set_metric_names([objective.metric for objective in objectives])
-        self.points = [self._point(frozen) for frozen in self._frozen()]
+        self._all = [self._point(frozen) for frozen in self._frozen()]
+
+    @property
+    def points(self) -> list[Point]:
+        """Those that are tried, in order."""
+        return [point for point in self._all if not point.repeats]
+
+    @property
+    def asked(self) -> int:
+        """Number of points sampled so far, repetitions included."""
+        return len(self._all)
+
+    def drop(self, point: Point) -> None:
+        """The point has the values of an earlier one and is not tried."""
+        self._storage.set_trial_user_attr(self._id(point), REPEATS, True)
+        self.tell(point, None)
+        point.repeats = True
 
     def ask(self, sampler: "BaseSampler", search: "Mapping[str, Domain]", fixed: Mapping[str, Scalar]) -> Point:
         """A new point: ``fixed`` values as they are, the rest sampled, keys in order and only where they are active."""
@@ -81,9 +99,9 @@ class SweepStudy:
         if fixed and not waiting:  # one that waits was left by a process that was killed right here
             self._study.enqueue_trial(dict(fixed))
         trial = self._study.ask()
-        self.points.append(Point(trial.number, {}))
+        self._all.append(Point(trial.number, {}))
         self._sample(trial, search)
-        return self.points[-1]
+        return self._all[-1]
 
     def go_on(self, point: Point, sampler: "BaseSampler", search: "Mapping[str, Domain]") -> None:
         """Samples what a killed process had left open; values that are there stay."""
@@ -120,7 +138,7 @@ class SweepStudy:
             for key, domain in search.items():
                 if domain.active(values):
                     values[key] = _suggest(trial, key, domain)
-        self.points[trial.number].params = values
+        self._all[trial.number].params = values
 
     def _frozen(self) -> list[Any]:
         return self._study.get_trials(deepcopy=False, states=[s for s in TrialState if s != TrialState.WAITING])
@@ -144,6 +162,7 @@ class SweepStudy:
             {key.removeprefix(BEST): value for key, value in attributes.items() if key.startswith(BEST)},
             {key.removeprefix(ENDED): value for key, value in attributes.items() if key.startswith(ENDED)},
             open=not frozen.state.is_finished(),
+            repeats=attributes.get(REPEATS, False),
         )
 
 

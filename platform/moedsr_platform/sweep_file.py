@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from moedsr.config import Config, Positive, Section
 from moedsr.config_file import YamlSource
 from moedsr.errors import InputError
-from moedsr_platform.search_space import Domain, Scalar, grid_points
+from moedsr_platform.search_space import Domain, Scalar, space_size
 from moedsr_platform.sweep_checks import check_domains, check_search
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -159,11 +159,12 @@ class SweepFile(Section):
 
     @property
     def points(self) -> int:
-        """Number of configurations, seeds not counted."""
+        """Number of configurations, seeds not counted; a space of listed values holds no more than all of them."""
+        size = space_size(self.search)
         if self.sampler == "grid":
-            total = len(grid_points(self.search))
-            return total if self.trials is None else min(self.trials, total)
-        return self.trials or 1
+            size = size or 1
+            return size if self.trials is None else min(self.trials, size)
+        return min(self.trials or 1, size or self.trials or 1)
 
     def renamed(self, name: str) -> "SweepFile":
         """The same under another name.

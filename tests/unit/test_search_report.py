@@ -45,7 +45,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
         for number in range(24):
             rate = 1e-4 * 100 ** (number / 23)
             params = {"training.learning_rate": rate, "loss.latent_weight": (number * 7 % 24) / 24}
-            params |= {"router.backbone": "q_mpnn", "router.radial_basis": 8 + number} if number % 2 else {
+            params |= {"router.backbone": "q_mpnn", "router.radial_basis": 8 + number * 5 % 24} if number % 2 else {
                 "router.backbone": "pointnet2"
             }  # fmt: skip
             for seed, shift in ((0, -0.01), (1, 0.01)):
@@ -76,7 +76,7 @@ def test_a_point_is_the_mean_of_its_seeds_at_their_best_validation(report: Searc
     assert first.objectives == pytest.approx((score(1e-4), 1000))
     assert first.steps == 40
     assert "router.radial_basis" not in first.values
-    assert report.points[1].values["router.radial_basis"] == 9
+    assert report.points[1].values["router.radial_basis"] == 13
     assert [point.stopped for point in report.points].count(True) == 1
     assert report.best.values["training.learning_rate"] == pytest.approx(0.002, rel=0.1)
 
@@ -134,7 +134,7 @@ def test_a_search_that_says_nothing_is_refused_in_one_line(tmp_path: Path, monke
     few.write_text(SWEEP)
     with Tracker.open() as tracker:
         for name, file in (("empty", empty), ("few", few), ("bare", None)):
-            tracker.finish_sweep(tracker.sweep_run(name, {}, {}, file), "table")
+            tracker.finish_sweep(tracker.sweep_run(name, {"moedsr.sweep_id": name}, {}, file), "table")
     for name, message in (
         ("empty", "sweep empty searched nothing: all of its trials have one configuration"),
         ("few", "sweep few has 0 validated points, but which keys matter shows from 4 on"),

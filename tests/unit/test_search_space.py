@@ -10,9 +10,11 @@ from moedsr_platform.search_space import (
     describe,
     grid_points,
     involved,
+    nearest_untried,
     override,
     problem_with,
     searchable_keys,
+    space_size,
 )
 
 BASE = Config.model_validate_json('{"data": {"source": "mini-atlas"}}')
@@ -86,6 +88,23 @@ def test_each_store_that_a_sweep_varies_is_named_once() -> None:
     found = [(data.prepare.time_mode, data.prepare.frames) for data in data_settings(BASE, search)]
     assert found == [("concat", 100), ("replica", 10), ("replica", 20)]
     assert data_settings(BASE, {"expert.count": Domain(choice=(4, 8))}) == [BASE.data]
+
+
+def test_the_nearest_untried_point_differs_in_one_neighbouring_value() -> None:
+    search = {"expert.count": Domain(choice=(2, 4, 8)), "expert.kind": Domain(choice=("plain", "anchored"))}
+    start = {"expert.count": 4, "expert.kind": "plain"}
+    near = [nearest_untried(search, start, [start], seed) for seed in range(9)]
+    assert {point["expert.count"] for point in near} == {2, 8}
+    assert {point["expert.kind"] for point in near} == {"plain"}
+    tried = [point for point in grid_points(search) if point["expert.kind"] == "plain"]
+    assert nearest_untried(search, start, tried, 0) == {"expert.count": 4, "expert.kind": "anchored"}
+
+
+def test_the_size_of_a_space() -> None:
+    assert space_size({key: CONDITIONAL[key] for key in ("router.backbone", "router.layers", "expert.count")}) == 10
+    assert space_size(CONDITIONAL) is None
+    assert space_size({}) is None
+    assert space_size({f"k{number}": Domain(choice=(1, 2)) for number in range(40)}) == 2**40
 
 
 def test_sampled_values_replace_those_of_the_base_and_nothing_else() -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
@@ -112,6 +113,24 @@ def test_points_to_start_with_come_first_and_what_they_leave_out_is_sampled() ->
     assert third["training.learning_rate"] not in (first["training.learning_rate"], second["training.learning_rate"])
 
 
+@pytest.mark.parametrize("sampler", ["random", "tpe", "multivariate_tpe"])
+def test_a_listed_space_is_searched_without_repetition_to_its_end(sampler: str) -> None:
+    space = {"expert.count": {"choice": [2, 4, 8]}, "router.l_max": {"choice": [1, 2]}}
+    one = sweep(search=space, trials=50, sampler=sampler)
+    assert one.points == 6
+    search = SweepSearch(one)
+    seen = []
+    for number in range(6):
+        point = search.suggest(f"t{number}")
+        assert isinstance(point, dict)
+        seen.append((point["expert.count"], point["router.l_max"]))
+        search.on_trial_complete(f"t{number}", {"val/iou": point["expert.count"] / 8, "step": 1})
+    assert sorted(seen) == [(count, degree) for count in (2, 4, 8) for degree in (1, 2)]
+    assert search.suggest("more") == "FINISHED"
+    told = [trial for trial in study_of(search).trials if trial.state.name == "COMPLETE"]
+    assert len(told) == 6
+
+
 def test_two_objectives_are_read_at_the_validation_that_is_best_in_the_first() -> None:
     objectives = [{"metric": "val/iou"}, {"metric": "perf/steps_per_second", "mode": "max"}]
     search = SweepSearch(sweep(search=RATE, trials=2, objective=objectives))
@@ -170,6 +189,25 @@ def test_a_pickled_search_opens_its_study_again(tmp_path: Path) -> None:
     assert copy.suggest("b") is None  # `a` still runs
     copy.on_trial_complete("a", {"val/iou": 0.7, "step": 2})
     assert study_of(copy).trials[0].value == 0.9
+
+
+def test_the_dashboard_opens_the_study(tmp_path: Path) -> None:
+    dashboard = pytest.importorskip("optuna_dashboard", reason="needs pip install -e '.[dashboard]'")
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    search = SweepSearch(sweep(search=RATE, trials=2), StudyPlace(url, "a-sweep"))
+    _run(search, 2)
+    app = dashboard.wsgi(url)
+
+    def get(path: str) -> Any:
+        environ: dict[str, Any] = {}
+        setup_testing_defaults(environ)
+        body = b"".join(app({**environ, "PATH_INFO": path}, lambda *_: None))
+        return json.loads(body)
+
+    (found,) = get("/api/studies")["study_summaries"]
+    assert found["study_name"] == "a-sweep"
+    trials = get(f"/api/studies/{found['study_id']}")["trials"]
+    assert [trial["state"] for trial in trials] == ["Complete", "Complete"]
 
 
 def test_a_study_of_somebody_else_is_not_joined(tmp_path: Path) -> None:

@@ -33,7 +33,13 @@ def test_reports(tiny_run: Config, tiny_store: SurfaceStore, tmp_path: Path) -> 
     assert {f"train/{term}" for term in terms} <= tracked
     scores = ("iou", "chamfer", "chamfer_l1", "normal_consistency")
     assert {f"{who}/{score}" for who in ("val", "naive", "oracle") for score in scores} <= tracked
-    assert {"val/gap_closed", "routing/entropy", "routing/max_load", "perf/steps_per_second"} <= tracked
+    assert {
+        "val/gap_closed",
+        "routing/entropy",
+        "routing/max_load",
+        "perf/steps_per_second",
+        "perf/active_parameters",
+    } <= tracked
 
 
 @pytest.mark.parametrize("changes", [{"kind": "equivariant"}, {"kind": "anchored"}, {"anchor_mode": "warp"}])

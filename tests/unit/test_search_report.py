@@ -132,8 +132,8 @@ def test_a_search_that_says_nothing_is_refused_in_one_line(tmp_path: Path, monke
     empty, few = tmp_path / "empty.yaml", tmp_path / "few.yaml"
     empty.write_text("base: {data: {source: mini-atlas}}\nseeds: 2\n")
     few.write_text(SWEEP)
-    with Tracker.open() as tracker:
-        for name, file in (("empty", empty), ("few", few), ("bare", None)):
+    for name, file in (("empty", empty), ("few", few), ("bare", None)):
+        with Tracker.open() as tracker:
             tracker.finish_sweep(tracker.sweep_run(name, {"moedsr.sweep_id": name}, {}, file), "table")
     for name, message in (
         ("empty", "sweep empty searched nothing: all of its trials have one configuration"),

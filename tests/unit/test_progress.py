@@ -70,7 +70,7 @@ def test_waiting_for_resources_is_said_again_and_again_but_ever_more_rarely(monk
         notice.tick([waits, runs])
     lines = stream.getvalue().splitlines()
     assert [line.split(",")[0] for line in lines] == [
-        f"waiting for resources since {seconds}: 2 trials wait" for seconds in ("0:10", "0:30", "1:30")
+        f"waiting for resources and workers since {seconds}: 2 trials wait" for seconds in ("0:10", "0:30", "1:30")
     ]
     assert "each needs 4 workers with 8 CPU and 1 GPU each; `ray status` shows" in lines[0]
     board.start("b", {})

@@ -69,7 +69,9 @@ class SweepListener:
         """A report of the trial's first worker arrives."""
         if FAILURE in result:
             return
-        row = self.board.start(trial_id, self.board.rows[trial_id].params)
+        row = self.board.rows[trial_id]
+        if self.interruption.asked is None:  # what a trial says while it saves itself does not make it run again
+            row = self.board.start(trial_id, row.params)
         metrics = {
             name: float(value)
             for name, value in result.items()

@@ -122,8 +122,8 @@ class WaitingNotice:
             self._pause = max(now - self._since, 1.0) * 3  # 10 s, 30 s, 90 s, ...
             count = f"{len(waiting)} trial{'s wait' if len(waiting) > 1 else ' waits'}"
             self._display.say(
-                f"waiting for resources and workers since {clock(now - self._since)}: {count}, each needs {self._needs}; "
-                "`ray status` shows what the cluster has"
+                f"waiting for resources and workers since {clock(now - self._since)}: {count}, "
+                f"each needs {self._needs}; `ray status` shows what the cluster has"
             )
 
 

@@ -27,6 +27,8 @@ PDB = Path(moedsr.__file__).parent / "data" / "mini_atlas" / "1l2y_A" / "1l2y_A.
 
 def test_a_served_model_answers_a_pdb_with_surfaces(tmp_path: Path) -> None:
     config = builders.small_config()
+    quick = config.evaluation.model_copy(update={"fit_steps": 2, "fit_points": 50})
+    config = config.model_copy(update={"evaluation": quick})
     torch.manual_seed(0)
     checkpoint = save_checkpoint(
         tmp_path / "checkpoint",
@@ -43,7 +45,7 @@ def test_a_served_model_answers_a_pdb_with_surfaces(tmp_path: Path) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", "models:/moe-dsr@candidate"]
-    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--timeout", "900"]
     # `serve` starts the scoring server by its name alone
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -80,5 +82,5 @@ def wait_for(address: str, server: "subprocess.Popen[bytes]") -> None:
 
 def ask(address: str, request: object) -> dict[str, list[dict[str, list[list[float]]]]]:
     body = urllib.request.Request(address, json.dumps(request).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(body, timeout=300) as answer:
+    with urllib.request.urlopen(body, timeout=900) as answer:
         return json.loads(answer.read())

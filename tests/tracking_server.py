@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-COMPOSE = Path(__file__).resolve().parents[2] / "cluster" / "mlflow" / "compose.yaml"
+COMPOSE = Path(__file__).resolve().parents[1] / "cluster" / "mlflow" / "compose.yaml"
 PASSWORD = "correct0horse0battery"
 SECRETS = {
     "POSTGRES_PASSWORD": "postgres0secret",

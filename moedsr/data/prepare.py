@@ -28,6 +28,7 @@ from moedsr.data.store_index import (
     stored_settings,
     write_index,
 )
+from moedsr.data.stored_split import with_saved_split
 from moedsr.data.trajectory import frame_count, initial_structure, read_frames
 from moedsr.errors import InputError
 from moedsr.files import make_folder
@@ -102,7 +103,7 @@ def finish_store(
     Raises:
         InputError: no proteins, or a finished store of other settings lies there.
     """
-    rows = list(entries)
+    rows = with_saved_split(folder, entries)
     if not rows:
         raise InputError(f"{folder}: a store needs at least one protein")
     if (held := stored_settings(folder)) is not None:

@@ -152,7 +152,7 @@ def _span(response: requests.Response, part: Path, held: int) -> tuple[int, int 
             return held, held
         if code == 206 and told and told[1] and int(told[1]) == held:
             return held, total
-        part.unlink(missing_ok=True)  # what is here is not the beginning of what is there
+        discard(part)  # what is here is not the beginning of what is there
         raise _LaterError(f"HTTP {code} for a range that was not asked for")
     reason = f"HTTP {code} {response.reason}"
     if code in _LATER:
@@ -194,6 +194,12 @@ def _remember_validator(response: requests.Response, part: Path) -> None:
         _validator_file(part).unlink(missing_ok=True)
 
 
+def discard(part: Path) -> None:
+    """Removes what is here of a file."""
+    for path in (part, _validator_file(part)):
+        path.unlink(missing_ok=True)
+
+
 def _validator_file(part: Path) -> Path:
     return part.with_name(f"{part.name}.validator")
 
@@ -202,9 +208,13 @@ def _require_space(part: Path, size: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if size + _SPARE > free:
         raise JobError(
-            f"{part.parent.parent}: {free / 1e9:.1f} GB are free, too little for the {size / 1e9:.1f} GB of "
+            f"{part.parent.parent}: {_amount(free)} are free, too little for the {_amount(size)} of "
             f"{part.stem}; free some space, then the same command goes on"
         )
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
 
 
 def _size(part: Path) -> int:

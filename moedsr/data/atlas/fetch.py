@@ -4,6 +4,7 @@ Archives on their way lie in ``OUT/.downloads``; what a stopped fetch leaves the
 ``OUT/ID/source.json`` says where an entry came from and how large its files are.
 """
 
+import contextlib
 import errno
 import json
 import shutil
@@ -16,7 +17,7 @@ from typing import Protocol
 
 from moedsr.data.atlas.archive import DamagedArchiveError, RefusedArchiveError, unpack
 from moedsr.data.atlas.catalogue import REPLICAS, SERVER, Tier, addresses
-from moedsr.data.atlas.download import Downloader, DownloadError, UnreachableError
+from moedsr.data.atlas.download import Downloader, DownloadError, UnreachableError, discard
 from moedsr.data.folder_lock import alone_in
 from moedsr.errors import InputError, JobError
 
@@ -76,10 +77,12 @@ def fetch(names: Sequence[str], out: Path, order: FetchOrder, report: Report) ->
     missing = [name for name in wanted if name not in set(summary.present)]
     downloads = _make_writable(out)
     with alone_in(downloads):
-        if missing:
-            _fetch_missing(missing, out, order, report, summary)
-    if not any(downloads.iterdir()):
-        downloads.rmdir()
+        try:
+            if missing:
+                _fetch_missing(missing, out, order, report, summary)
+        finally:
+            with contextlib.suppress(OSError):  # it holds what the next fetch goes on with
+                downloads.rmdir()
     return summary
 
 
@@ -180,7 +183,7 @@ class _Entry:
             except DamagedArchiveError:  # once more, from the first byte: what was here before may have been at fault
                 self._download_and_unpack(downloader, report)
         except OSError as error:
-            self.part.unlink(missing_ok=True)
+            discard(self.part)
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
                 raise JobError(
                     f"{self.out}: {error.strerror} while {self.name} was written; nothing of it was left behind, "
@@ -198,7 +201,7 @@ class _Entry:
         try:
             self._unpack(self.part)
         finally:
-            self.part.unlink(missing_ok=True)
+            discard(self.part)
 
     def _unpack(self, archive: Path) -> None:
         shutil.rmtree(self.unpacked, ignore_errors=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from moedsr.errors import InputError
 from moedsr_platform.run_writer import STATE_TAG
+from moedsr_platform.samplers import experimental
 from moedsr_platform.score_groups import SEED
 from moedsr_platform.sweep_file import Objective, SweepFile, load_sweep
 from moedsr_platform.sweep_results import trials_of
@@ -157,7 +158,8 @@ def _fanova(points: Sequence[TriedPoint], sweep: SweepFile, keys: Sequence[str])
             )
         )
     evaluator = FanovaImportanceEvaluator(n_trees=TREES, seed=0)
-    shares = get_param_importances(study, evaluator=evaluator, params=varied, normalize=False)
+    with experimental():
+        shares = get_param_importances(study, evaluator=evaluator, params=varied, normalize=False)
     return {key: float(shares.get(key, 0.0)) for key in keys}
 
 

@@ -88,6 +88,9 @@ class RouterConfig(Section):
     residue_features: Positive = Field(32, description="φ_R, size of a residue embedding")
     protein_features: Positive = Field(32, description="φ_P, size of the protein code")
     nearest_residues: Positive = Field(16, description="ζ, residues that a point looks at")
+    residue_distance: Literal["both", "paper"] = Field(
+        "both", description="what a point knows of a residue's distance d: 1/d² and 1/d, or 1/d² alone as in the paper"
+    )
     normal_smoothing: Weight = Field(2.5, description="σ_n in Å, 0 for raw normals; Table 2 has 9 and 12")
     neighborhood_radius: PositiveFloat = Field(
         9.0,
@@ -99,6 +102,11 @@ class RouterConfig(Section):
         description="whether pointnet2, pointcnn, point_transformer and pointmlp also read the normals; the paper's do "
         "not, q_mpnn and dmasif always do",
     )
+    neighbor_weight: Literal["smooth", "paper"] = Field(
+        "smooth",
+        description="q_mpnn: neighbours fade out towards σ_d and their sum is divided by √(mean degree); or a plain "
+        "sum as in the paper",
+    )
     radial_basis: Annotated[int, Field(ge=2)] = Field(32, description="number of Gaussians")
     radial_range: Literal["neighborhood", "paper"] = Field(
         "neighborhood", description="centres on [0, σ_d], or on [0, 30] Å as in the paper"
@@ -108,6 +116,11 @@ class RouterConfig(Section):
     )
     l_max: Annotated[int, Field(ge=0, le=3)] = Field(1, description="highest degree of the irreps features")
     layers: Positive = Field(3, description="L_1, message-passing layers of q_mpnn, convolutions of dmasif")
+    pooling: Literal["invariant", "paper"] = Field(
+        "invariant",
+        description="q_mpnn: mean and maximum of scalars and of norms, or the paper's maximum of every component, "
+        "which changes when the protein turns where l_max > 0",
+    )
     tensor_product: Literal["torch", "openequivariance"] = Field(
         "torch",
         description="q_mpnn: how messages are multiplied; openequivariance: by that package's kernels on a GPU, "

@@ -37,7 +37,7 @@ def extract_level_set(
 ) -> LevelSet:
     """The zero level set on `resolution`³ nodes over [-half_width, half_width]³, always watertight.
 
-    Coarse to fine: every 4th node per axis, then only blocks where a zero can be when the field changes by at
+    Coarse to fine: about 33 nodes per axis, then only blocks where a zero can be when the field changes by at
     most `lipschitz` per unit of length. Within that bound the mesh is exactly that of a dense evaluation; the
     default leaves a distance field (slope 1) a factor of two.
 
@@ -106,7 +106,7 @@ def _crossing_scale(values: NDArray[np.float32], inside: NDArray[np.bool_]) -> n
 
 def _refine(field: Field, axis: NDArray[np.float64], lipschitz: float, chunk: int) -> tuple[NDArray[np.float32], int]:
     """Values (n, n, n) on the nodes of `axis` (n,), exact where a zero can be near; and the evaluations."""
-    strides = (4, 2, 1) if np.isfinite(lipschitz) and len(axis) > 8 else (1,)
+    strides = _strides(len(axis)) if np.isfinite(lipschitz) else (1,)
     nodes = _every(len(axis), strides[0])
     wanted = np.ones((len(nodes),) * 3, dtype=bool)
     values = np.zeros(wanted.shape, dtype=np.float32)
@@ -124,6 +124,12 @@ def _refine(field: Field, axis: NDArray[np.float64], lipschitz: float, chunk: in
         evaluations += _evaluate(field, axis[finer], wanted, values, chunk)
         nodes = finer
     return values, evaluations
+
+
+def _strides(count: int) -> tuple[int, ...]:
+    """Powers of two down to 1, the first so that about 33 nodes per axis are left, but at least 4."""
+    coarsest = max(4, 1 << max(count // 32, 1).bit_length() - 1)
+    return tuple(coarsest >> step for step in range(coarsest.bit_length())) if count > 8 else (1,)
 
 
 def _every(count: int, stride: int) -> NDArray[np.int64]:

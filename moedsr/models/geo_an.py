@@ -20,10 +20,11 @@ class GeoAN(nn.Module):
     def __init__(self, config: RouterConfig) -> None:
         super().__init__()
         self.nearest_residues = config.nearest_residues
+        self.powers = (2,) if config.residue_distance == "paper" else (2, 1)
         width = config.point_features
         self.embedding = nn.Embedding(RESIDUE_TYPE_COUNT, config.residue_features)
         self.message = nn.Sequential(
-            nn.Linear(config.residue_features + 2, width),
+            nn.Linear(config.residue_features + len(self.powers), width),
             nn.LayerNorm(width),
             nn.SiLU(),
             nn.Linear(width, width),
@@ -42,6 +43,7 @@ class GeoAN(nn.Module):
         displacement = proteins.points[:, None] - proteins.residue_positions[index]
         inverse = 1 / torch.linalg.vector_norm(displacement, dim=-1, keepdim=True).clamp_min(_CLOSEST)
         residues = self.embedding(proteins.residue_types[index])
-        messages = self.message(torch.cat([residues, inverse.square(), inverse], -1)) * found[..., None]
+        closeness = [inverse**power for power in self.powers]
+        messages = self.message(torch.cat([residues, *closeness], -1)) * found[..., None]
         features: Tensor = self.update(messages.sum(1) / found.sum(1, keepdim=True).clamp_min(1))
         return features

@@ -1,7 +1,7 @@
 """Speed of the experts: against double backward, against the bare matrix products, and with more experts.
 
-Medians of pairs run in turn, so that a machine whose speed drifts does not favour either. Nothing is asserted about
-time; both members of a pair must agree in what they compute.
+Medians of the process' CPU time in pairs run in turn, so that a machine whose speed drifts does not favour either.
+Nothing is asserted about time; both members of a pair must agree in what they compute.
 """
 
 import statistics
@@ -50,14 +50,14 @@ def double_backward(model: MoEDSR, batch: TrainingBatch) -> torch.Tensor:
 
 
 def compare(first: Callable[[], object], second: Callable[[], object]) -> tuple[float, float]:
-    """Median seconds of each, run in turn after one warm-up."""
+    """Median CPU seconds of each, run in turn after one warm-up."""
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(REPEATS + 1):
         for function, kept in zip((first, second), times, strict=True):
-            started = time.perf_counter()
+            started = time.process_time()
             function()
             if number:
-                kept.append(time.perf_counter() - started)
+                kept.append(time.process_time() - started)
     return statistics.median(times[0]), statistics.median(times[1])
 
 

@@ -1,9 +1,12 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 from moedsr.geometry.level_set import (
     extract_level_set,
@@ -22,6 +25,17 @@ def blobs(points):
     rng = np.random.default_rng(4)
     centres, radii = rng.uniform(-0.7, 0.7, (12, 3)), rng.uniform(0.05, 0.3, 12)
     return (np.linalg.norm(points[:, None] - centres, axis=2) - radii).min(axis=1)
+
+
+def rippled(points):
+    """A molecule's smooth distance as training leaves it: slopes between 0.7 and 1.3, ripples, no exact zero slope."""
+    rng = np.random.default_rng(4)
+    atoms = rng.normal(size=(60, 3))
+    atoms *= 0.55 * rng.random((60, 1)) ** (1 / 3) / np.linalg.norm(atoms, axis=1, keepdims=True)
+    distance, _ = KDTree(atoms).query(points, k=4)
+    smooth = -0.03 * np.log(np.exp(-(distance - 0.13) / 0.03).sum(axis=1))
+    slope = 1 + 0.3 * np.sin(9 * points[:, 0]) * np.cos(7 * points[:, 1])
+    return slope * smooth + 0.01 * np.sin(25 * points).prod(axis=1)
 
 
 def assert_closed(mesh):
@@ -43,7 +57,7 @@ def test_sphere_has_its_radius_and_outward_normals():
 
 
 @pytest.mark.parametrize("resolution", [2, 9, 40, 64, 65])
-@pytest.mark.parametrize("field", [sphere(0.6), blobs], ids=["sphere", "blobs"])
+@pytest.mark.parametrize("field", [sphere(0.6), blobs, rippled], ids=["sphere", "blobs", "rippled"])
 def test_coarse_to_fine_equals_dense_evaluation(field, resolution):
     sparse = extract_level_set(field, resolution=resolution)
     dense = extract_level_set(field, resolution=resolution, lipschitz=np.inf)
@@ -67,6 +81,25 @@ def test_fields_up_to_the_stated_slope_lose_nothing():
 
 def test_most_evaluations_are_saved():
     assert extract_level_set(sphere(0.5)).evaluations < 128**3 / 8
+
+
+@pytest.mark.parametrize("field", [sphere(0.6), rippled], ids=["sphere", "rippled"])
+def test_fine_grids_take_a_tenth_of_the_evaluations_and_bounded_memory(field):
+    """At 256³; tests/benchmarks compares with all nodes."""
+    nodes, seen = 256, []
+
+    def counted(points):
+        seen.append(len(points))
+        return field(points)
+
+    tracemalloc.start()
+    values = values_on_metric_grid(counted, nodes)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert values.shape == (nodes,) * 3
+    assert sum(seen) <= nodes**3 / 10
+    assert max(seen) <= 65_536
+    assert peak < 24 * nodes**3
 
 
 def test_every_point_is_evaluated_once_in_chunks():

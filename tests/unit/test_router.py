@@ -72,13 +72,34 @@ def test_every_parameter_learns(backbone: str, small_config: Config, make_protei
     assert silent == []
 
 
-@pytest.mark.parametrize("change", [{"radial_range": "paper", "radial_gamma": 10.0}, {"normal_smoothing": 0.0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"radial_range": "paper", "radial_gamma": 10.0},
+        {"normal_smoothing": 0.0},
+        {"normal_smoothing": 9.0},
+        {"neighbor_weight": "paper"},
+        {"pooling": "paper"},
+        {"residue_distance": "paper"},
+    ],
+)
 def test_paper_switches(change: dict[str, object], small_config: Config, make_proteins: MakeProteins) -> None:
     config = small_config.model_copy(update={"router": small_config.router.model_copy(update=change)})
     paper, ours = make_router(config, "q_mpnn"), make_router(small_config, "q_mpnn")
     code = paper(make_proteins())[0].code
     assert torch.isfinite(code).all()
     assert not torch.allclose(code, ours(make_proteins())[0].code)
+
+
+def test_the_papers_pooling_sees_the_orientation(small_config: Config, make_proteins: MakeProteins, turn: Turn) -> None:
+    """A maximum over components of degree 1 is no invariant; with scalars alone it is."""
+    router = small_config.router.model_copy(update={"pooling": "paper"})
+    config, proteins = small_config.model_copy(update={"router": router}), make_proteins()
+    turned, _ = turn(proteins)
+    for l_max, differs in ((0, False), (1, True)):
+        model = make_router(config, "q_mpnn", l_max)
+        change = (model(turned)[0].code - model(proteins)[0].code).abs().max()
+        assert (change > 1e-2) if differs else (change < 1e-10)
 
 
 @pytest.mark.parametrize("backbone", ENCODERS)

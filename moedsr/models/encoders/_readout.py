@@ -14,10 +14,11 @@ class Readout(nn.Module):
     The maximum alone would depend on how densely the surface was sampled.
     """
 
-    def __init__(self, channels: int, hidden: int, protein_features: int) -> None:
+    def __init__(self, channels: int, hidden: int, protein_features: int, *, maximum_only: bool = False) -> None:
         super().__init__()
+        self.pools = (pool_max,) if maximum_only else (pool_max, pool_mean)
         self.mlp = nn.Sequential(
-            nn.Linear(2 * channels + 1, hidden),
+            nn.Linear(len(self.pools) * channels + 1, hidden),
             nn.SiLU(),
             nn.Linear(hidden, protein_features),
             nn.LayerNorm(protein_features),
@@ -27,6 +28,6 @@ class Readout(nn.Module):
         """Code (B, φ_P) from values (P, channels), their proteins (P,) ascending, and scales (B,) in Å."""
         values = values.to(scale.dtype)  # a sum over a thousand points does not fit into bfloat16
         size = torch.log(scale / _TYPICAL_SCALE)[:, None]
-        pooled = [pool(values, protein, len(scale)) for pool in (pool_max, pool_mean)]
+        pooled = [pool(values, protein, len(scale)) for pool in self.pools]
         code: Tensor = self.mlp(torch.cat([*pooled, size], -1))
         return code

@@ -31,7 +31,7 @@ class _Surroundings:
     point: Tensor  # (n,)
     neighbour: Tensor  # (n, K)
     basis: Tensor  # (n, K, radial_basis) of d_ij
-    envelope: Tensor  # (n, K, 1) smooth cutoff over the square root of the protein's mean degree; 0 for no neighbour
+    envelope: Tensor  # (n, K, 1) weight of each neighbour; 0 where there is none
     harmonics: Tensor  # (n, (l_max + 1)², K) of x_i - x_j
 
 
@@ -50,7 +50,9 @@ class QMPNN(SurfaceEncoder):
             _Layer(scalars if number == 0 else irreps, irreps, config) for number in range(config.layers)
         )
         self.norm = EquivariantLayerNorm(irreps)
-        self.readout = Readout(irreps.num_irreps, 2 * scalars.dim, config.protein_features)
+        self.invariant = config.pooling == "invariant"
+        channels = irreps.num_irreps if self.invariant else irreps.dim
+        self.readout = Readout(channels, 2 * scalars.dim, config.protein_features, maximum_only=not self.invariant)
         local = tuple(mul for mul, _ in irreps)
         self.widths = RouterWidths(
             code=config.protein_features,
@@ -60,11 +62,13 @@ class QMPNN(SurfaceEncoder):
 
     def forward(self, proteins: ProteinBatch, features: Tensor) -> Encoding:
         hidden = self.point_features(proteins, features)
-        blocks = split_irreps(self.norm(hidden), self.irreps)
-        # a maximum over components of l > 0 would depend on the orientation; their norms do not
-        invariant = torch.cat([blocks[0][..., 0]] + [torch.linalg.vector_norm(b, dim=-1) for b in blocks[1:]], -1)
+        hidden = self.norm(hidden)
+        blocks = split_irreps(hidden, self.irreps)
+        # a maximum over components of l > 0 depends on the orientation; their norms do not
+        lengths = [torch.linalg.vector_norm(block, dim=-1) for block in blocks[1:]]
+        pooled = torch.cat([blocks[0][..., 0], *lengths], -1) if self.invariant else hidden
         return Encoding(
-            code=self.readout(invariant, proteins.point_protein, proteins.scale),
+            code=self.readout(pooled, proteins.point_protein, proteins.scale),
             equivariant=self._equivariant(proteins, blocks),
             local=tuple(blocks),
         )
@@ -103,11 +107,8 @@ class QMPNN(SurfaceEncoder):
                 smoothing=config.normal_smoothing,
                 radius=config.neighborhood_radius,
             )
-        pairs_of = torch.bincount(proteins.point_protein[target], minlength=proteins.size)
-        points_of = torch.bincount(proteins.point_protein, minlength=proteins.size)
-        degree = (pairs_of / points_of.clamp_min(1)).clamp_min(1)[proteins.point_protein[target]]
         # one more for what is padded: no neighbour
-        envelope = pad(cosine_envelope(distance, config.neighborhood_radius) / degree.sqrt(), (0, 1))
+        envelope = pad(self._neighbour_weight(proteins, target, distance), (0, 1))
         distance = pad(distance, (0, 1))
         surroundings = []
         for near in neighbourhoods(target, source, len(proteins.points)):
@@ -125,6 +126,15 @@ class QMPNN(SurfaceEncoder):
                 )
             )
         return surroundings
+
+    def _neighbour_weight(self, proteins: ProteinBatch, target: Tensor, distance: Tensor) -> Tensor:
+        """(E,) smooth cutoff over the square root of the protein's mean degree, or ones."""
+        if self.config.neighbor_weight == "paper":
+            return torch.ones_like(distance)
+        owner = proteins.point_protein
+        pairs_of = torch.bincount(owner[target], minlength=proteins.size)
+        degree = pairs_of / torch.bincount(owner, minlength=proteins.size).clamp_min(1)
+        return cosine_envelope(distance, self.config.neighborhood_radius) / degree.clamp_min(1)[owner[target]].sqrt()
 
 
 class _Layer(nn.Module):

@@ -30,23 +30,40 @@ class _Tensors:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistanceGrids(_Tensors):
-    """One signed distance for each protein as a cubic spline, each on a grid of its own that turns with the protein."""
+class SplineGrids(_Tensors):
+    """One function for each protein as a cubic spline, each on a grid of its own that turns with the protein."""
 
-    coefficients: Tensor  # (G,) Å, the grids one after another, each in C order
+    coefficients: Tensor  # (G,) Å or (G, C) for C functions, the grids one after another, each in C order
     start: Tensor  # (B,) int64, first coefficient of each protein
     shape: Tensor  # (B, 3) int64, nodes per axis
     frame: Tensor  # (B, 3, 3) axes of the grid, as rows
     origin: Tensor  # (B, 3) Å along those axes, first node
     spacing: Tensor  # (B,) Å
 
+    def rows(self, wanted: list[int]) -> "SplineGrids":
+        """Those of some proteins; the coefficients stay together, as ``start`` says where each begins."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return SplineGrids(**{name: v if name == "coefficients" else v[wanted] for name, v in values.items()})
+
+
+SURROUNDING_BLURS = (1.0, 1.5, 2.0, 3.0)
+"""Å, widths of the Gaussians that blur P0's signed distance in the surroundings."""
+
+SURROUNDING_CHANNELS = len(SURROUNDING_BLURS) + 4
+"""Functions of the surroundings; moedsr.data.surroundings says which."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class InitialDistances(_Tensors):
-    """Signed distance to the surface of each protein's P0."""
+    """What P0 says at any point: the signed distance to its surface, and what lies around."""
 
-    near: DistanceGrids  # fine, right beside the surface
-    far: DistanceGrids  # coarse, right everywhere else
+    near: SplineGrids  # fine, right beside the surface
+    far: SplineGrids  # coarse, right everywhere else
+    around: SplineGrids  # SURROUNDING_CHANNELS functions, right within 6 Å of the atoms
+
+    def rows(self, wanted: list[int]) -> "InitialDistances":
+        """Those of some proteins."""
+        return InitialDistances(near=self.near.rows(wanted), far=self.far.rows(wanted), around=self.around.rows(wanted))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,5 +111,8 @@ class TrainingBatch(_Tensors):
     surface_points: Tensor  # (B, F, S, 3) normalised
     surface_normals: Tensor  # (B, F, S, 3) unit, outward
     off_surface_points: Tensor  # (B, F, Q, 3) normalised
+    occupancy_points: Tensor  # (B, F, V, 3) normalised, near P0's surface
+    occupied: Tensor  # (B, F, V) 1 where the frame is inside, else 0
+    occupancy_unit: Tensor  # (B,) share of such points that the best static surface gets right and P0 gets wrong
     gate_noise: Tensor  # (B, N_E) standard normal
     keep_code: Tensor  # (B,) 1 keeps the latent code, 0 drops it

@@ -167,7 +167,14 @@ class ExpertConfig(Section):
     anchor_mode: Literal["residual", "warp"] = Field(
         "residual", description="anchored: add to P0's signed distance, or move the point at which it is read"
     )
-    anchor_radius: PositiveFloat = Field(6.0, description="Å, anchored: reach of the surface features near a point")
+    anchor_radius: PositiveFloat = Field(
+        6.0,
+        description="Å, anchored: residual: how far from P0's surface a correction reaches; warp: reach of the surface "
+        "features near a point",
+    )
+    anchor_code: bool = Field(
+        False, description="anchored: whether the networks read the protein code; the gate always does"
+    )
     anchor_time: PositiveFloat = Field(
         0.05, description="anchored: time after t = -1 in which the correction grows to 1 - 1/e, normalised"
     )
@@ -188,6 +195,12 @@ class LossConfig(Section):
     normal_weight: Weight = Field(1.0, description="τ, weight of the normal loss")
     eikonal_weight: Weight = Field(0.1, description="λ_SDF")
     latent_weight: Weight = Field(0.001, description="λ_Z")
+    occupancy_weight: Weight = Field(
+        0.0,
+        description="weight of the error in inside and outside near P0's surface, in units of what the best static "
+        "surface gains over P0; not in the paper",
+    )
+    occupancy_width: PositiveFloat = Field(1.0, description="Å, over which outside turns into inside in that loss")
     load_balance_weight: Weight = Field(0.01, description="λ_2 (the paper's table calls it α_2)")
     load_balance: Literal["switch", "paper", "cv2"] = Field(
         "switch",
@@ -204,7 +217,11 @@ class TrainingConfig(Section):
     frames_per_protein: Positive = Field(1, description="frames of each protein in one step")
     surface_points: Positive = Field(5000, description="surface points per frame and step; as many local off-surface")
     global_fraction: Weight = Field(0.125, description="uniform off-surface points per surface point")
+    occupancy_points: Annotated[int, Field(ge=0)] = Field(
+        0, description="points per frame and step for the occupancy loss, nodes of the store's metric grid near P0"
+    )
     learning_rate: PositiveFloat = Field(5e-4, description="router and experts")
+    weight_decay: Weight = Field(0.0, description="of router and experts, decoupled from the gradient (AdamW)")
     latent_learning_rate: PositiveFloat = Field(1e-3, description="latent codes")
     warmup_steps: Annotated[int, Field(ge=0)] = Field(1000, description="linear warm-up")
     final_learning_rate: Fraction = Field(0.02, description="cosine end, as a fraction of the peak")
@@ -248,6 +265,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.loss.occupancy_weight > 0 and self.training.occupancy_points == 0:
+            raise ValueError(
+                "loss.occupancy_weight is above 0, but training.occupancy_points is 0; it must be at least 1"
+            )
         if self.gate.top_k > self.expert.count:
             raise ValueError(f"gate.top_k is {self.gate.top_k}, but must be at most expert.count = {self.expert.count}")
         return self

@@ -24,6 +24,7 @@ from moedsr.metrics import compare_meshes, iou
 from moedsr.models.moedsr import MoEDSR
 from moedsr.scores import Evaluation, FrameScore
 from moedsr.smoothed_baseline import fit_width, smoothed_initial
+from moedsr.trainer import training_proteins
 
 Levels = NDArray[np.floating]
 """(n, n, n), negative inside, on the strided metric grid."""
@@ -130,7 +131,7 @@ class Evaluator:
     def width(self) -> float:
         """Å, of the smoothed baseline, fitted on the training proteins."""
         if self._width is None:
-            proteins = [self.store.protein(name) for name in self.store.names("train")]
+            proteins = [self.store.protein(name) for name in training_proteins(self.config, self.store)]
             surfaces = [self.surface(protein, 0) for protein in proteins]
             self._width = fit_width(proteins, surfaces, self._nodes, max(self._stride, 2))
         return self._width

@@ -11,24 +11,26 @@ from moedsr.distributed import global_sum, world_size
 from moedsr.models.gate import Gates
 from moedsr.models.moedsr import Prediction
 
-LOSS_NAMES = tuple(f"train/{term}" for term in ("loss", "manifold", "normal", "eikonal", "latent", "load_balance"))
+_TERMS = ("loss", "manifold", "normal", "eikonal", "latent", "load_balance", "occupancy")
+LOSS_NAMES = tuple(f"train/{term}" for term in _TERMS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Losses:
-    """The five terms, unweighted, and their weighted sum; all scalar tensors."""
+    """The terms, unweighted, and their weighted sum; all scalar tensors."""
 
     manifold: Tensor
     normal: Tensor
     eikonal: Tensor
     latent: Tensor
     load_balance: Tensor
+    occupancy: Tensor
     total: Tensor
 
     def stacked(self) -> Tensor:
-        """(6,) in the order of LOSS_NAMES, without gradient."""
-        terms = (self.total, self.manifold, self.normal, self.eikonal, self.latent, self.load_balance)
-        return torch.stack([term.detach() for term in terms])
+        """(7,) in the order of LOSS_NAMES, without gradient."""
+        named = (self.manifold, self.normal, self.eikonal, self.latent, self.load_balance, self.occupancy)
+        return torch.stack([term.detach() for term in (self.total, *named)])
 
 
 def training_losses(prediction: Prediction, batch: TrainingBatch, config: LossConfig) -> Losses:
@@ -46,9 +48,20 @@ def training_losses(prediction: Prediction, batch: TrainingBatch, config: LossCo
         manifold + config.normal_weight * normal + config.eikonal_weight * eikonal + config.latent_weight * latent
     )
     total = total + config.load_balance_weight * balance
+    occupancy = occupancy_loss(prediction.occupancy_value, batch, config.occupancy_width)
+    if config.occupancy_weight:
+        total = total + config.occupancy_weight * occupancy
     if config.router_z_weight:
         total = total + config.router_z_weight * router_z_loss(gates)
-    return Losses(manifold=manifold, normal=normal, eikonal=eikonal, latent=latent, load_balance=balance, total=total)
+    return Losses(
+        manifold=manifold,
+        normal=normal,
+        eikonal=eikonal,
+        latent=latent,
+        load_balance=balance,
+        occupancy=occupancy,
+        total=total,
+    )
 
 
 def manifold_loss(surface_value: Tensor) -> Tensor:
@@ -65,6 +78,24 @@ def normal_loss(surface_gradient: Tensor, normals: Tensor) -> Tensor:
 def eikonal_loss(off_surface_gradient: Tensor) -> Tensor:
     """Mean (|∇F| - 1)² off the surface (Eq. 6)."""
     return (torch.linalg.vector_norm(off_surface_gradient, dim=-1) - 1).square().mean()
+
+
+def occupancy_loss(value: Tensor, batch: TrainingBatch, width: float) -> Tensor:
+    """Mean |σ(-F) - inside| at points near P0's surface, in units of what a protein has to gain.
+
+    Least where F is negative at the points that are inside in most frames, which is the best static surface. Divided
+    by each protein's gap, so that a protein that hardly moves, where little can be won, is not overruled by one that
+    moves much: what is minimised is the mean over proteins of 1 - gap_closed, but for the smooth step.
+
+    Args:
+        value: (B, F, V) normalised.
+        batch: with V occupancy points; zero is returned when there are none.
+        width: Å, of the smooth step.
+    """
+    if value.shape[-1] == 0:
+        return value.new_zeros(())
+    inside = torch.sigmoid(-value * (batch.proteins.scale / width)[:, None, None])
+    return ((inside - batch.occupied).abs().mean((1, 2)) / batch.occupancy_unit).mean()
 
 
 def latent_loss(codes: Tensor) -> Tensor:

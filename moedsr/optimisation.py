@@ -4,22 +4,23 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import Adam, AdamW
 
 from moedsr.config import TrainingConfig
 from moedsr.models.moedsr import MoEDSR
 
 
-def make_optimiser(model: MoEDSR, config: TrainingConfig) -> Adam:
-    """Adam with a learning rate of its own for the latent codes."""
+def make_optimiser(model: MoEDSR, config: TrainingConfig) -> AdamW:
+    """Adam with a learning rate of its own for the latent codes, which never decay: their loss term does that."""
     codes = list(model.codes.parameters())
     others = [p for p in model.parameters() if not any(p is code for code in codes)]
-    return Adam(
+    return AdamW(
         [
-            {"params": others, "peak": config.learning_rate},
+            {"params": others, "peak": config.learning_rate, "weight_decay": config.weight_decay},
             {"params": codes, "peak": config.latent_learning_rate},
         ],
         lr=config.learning_rate,
+        weight_decay=0.0,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from moedsr.batch import DistanceGrids, InitialDistances, ProteinBatch, TrainingBatch
+from moedsr.batch import SURROUNDING_CHANNELS, InitialDistances, ProteinBatch, SplineGrids, TrainingBatch
 from moedsr.config import Config, DataConfig, ExpertConfig, GateConfig, RouterConfig
 
 
@@ -41,11 +41,15 @@ def make_proteins(sizes: tuple[int, ...] = (60, 40), seed: int = 0) -> ProteinBa
         residue_protein=torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(residues)),
         scale=torch.full((len(sizes),), 15.0, dtype=torch.float64),
         code_index=torch.arange(len(sizes)),
-        initial_distances=InitialDistances(**{name: make_grids(len(sizes), random) for name in ("near", "far")}),
+        initial_distances=InitialDistances(
+            near=make_grids(len(sizes), random),
+            far=make_grids(len(sizes), random),
+            around=make_surroundings(len(sizes), random),
+        ),
     )
 
 
-def make_grids(count: int, random: torch.Generator) -> DistanceGrids:
+def make_grids(count: int, random: torch.Generator) -> SplineGrids:
     """Rough distances to spheres of 11 Å, on turned grids of different sizes that end inside the cube of queries."""
     grids, frames, origins = [], [], []
     for protein in range(count):
@@ -56,7 +60,7 @@ def make_grids(count: int, random: torch.Generator) -> DistanceGrids:
         frames.append(turned * torch.linalg.det(turned))
         origins.append(torch.stack([axis[0] for axis in axes]))
     sizes = torch.tensor([grid.numel() for grid in grids])
-    return DistanceGrids(
+    return SplineGrids(
         coefficients=torch.cat([grid.flatten() for grid in grids]),
         start=sizes.cumsum(0) - sizes,
         shape=torch.tensor([grid.shape for grid in grids]),
@@ -64,6 +68,13 @@ def make_grids(count: int, random: torch.Generator) -> DistanceGrids:
         origin=torch.stack(origins),
         spacing=torch.full((count,), 2.0, dtype=torch.float64),
     )
+
+
+def make_surroundings(count: int, random: torch.Generator) -> SplineGrids:
+    """Rough functions on such a grid."""
+    grids = make_grids(count, random)
+    shape = (len(grids.coefficients), SURROUNDING_CHANNELS)
+    return replace(grids, coefficients=torch.randn(shape, generator=random, dtype=torch.float64))
 
 
 def make_batch(sizes: tuple[int, ...] = (60, 40), *, experts: int = 4, frames: int = 2, seed: int = 0) -> TrainingBatch:
@@ -80,6 +91,9 @@ def make_batch(sizes: tuple[int, ...] = (60, 40), *, experts: int = 4, frames: i
         surface_points=normal(count, frames, 7, 3) * 0.4,
         surface_normals=torch.nn.functional.normalize(normal(count, frames, 7, 3), dim=-1),
         off_surface_points=normal(count, frames, 5, 3) * 0.5,
+        occupancy_points=normal(count, frames, 6, 3) * 0.4,
+        occupied=(normal(count, frames, 6) > 0).double(),
+        occupancy_unit=torch.full((count,), 0.1, dtype=torch.float64),
         gate_noise=normal(count, experts),
         keep_code=torch.ones(count, dtype=torch.float64),
     )
@@ -101,21 +115,17 @@ def select(proteins: ProteinBatch, wanted: list[int]) -> ProteinBatch:
         residue_protein=proteins.residue_protein[residues] - wanted[0],
         scale=proteins.scale[wanted],
         code_index=proteins.code_index[wanted],
-        initial_distances=each_grid(proteins.initial_distances, lambda grids: select_grids(grids, wanted)),
+        initial_distances=proteins.initial_distances and proteins.initial_distances.rows(wanted),
     )
 
 
 def each_grid(
-    distances: InitialDistances | None, change: Callable[[DistanceGrids], DistanceGrids]
+    distances: InitialDistances | None, change: Callable[[SplineGrids], SplineGrids]
 ) -> InitialDistances | None:
-    """Near and far grids changed alike."""
-    return distances and InitialDistances(near=change(distances.near), far=change(distances.far))
-
-
-def select_grids(grids: DistanceGrids, wanted: list[int]) -> DistanceGrids:
-    """Some of the grids; the coefficients stay together, as ``start`` says where each begins."""
-    values = {name: getattr(grids, name) for name in grids.__dataclass_fields__}
-    return DistanceGrids(**{name: v if name == "coefficients" else v[wanted] for name, v in values.items()})
+    """All grids changed alike."""
+    if distances is None:
+        return None
+    return InitialDistances(near=change(distances.near), far=change(distances.far), around=change(distances.around))
 
 
 def select_batch(batch: TrainingBatch, wanted: list[int]) -> TrainingBatch:
@@ -127,7 +137,7 @@ def select_batch(batch: TrainingBatch, wanted: list[int]) -> TrainingBatch:
 def rotated(proteins: ProteinBatch, rotation: torch.Tensor, shift: torch.Tensor) -> ProteinBatch:
     """The same proteins turned and moved."""
 
-    def turn(grids: DistanceGrids) -> DistanceGrids:
+    def turn(grids: SplineGrids) -> SplineGrids:
         frame = grids.frame @ rotation.T
         return replace(grids, frame=frame, origin=grids.origin + frame @ shift)
 

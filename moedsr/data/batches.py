@@ -5,15 +5,17 @@ workers (each takes its slice) and whether or not the run was interrupted.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from moedsr.batch import TrainingBatch
+from moedsr.batch import InitialDistances, ProteinBatch, TrainingBatch
 from moedsr.config import Config
+from moedsr.data.occupancy_points import OccupancyPoints
 from moedsr.data.off_surface import draw
-from moedsr.data.protein_input import ProteinInput, collate
+from moedsr.data.protein_input import ProteinInput, collate, collate_distances
 from moedsr.data.store import StoredProtein, SurfaceStore
 from moedsr.errors import InputError
 
@@ -51,6 +53,8 @@ class BatchSampler:
         self._proteins = [store.protein(name) for name in names]
         self._inputs: dict[int, ProteinInput] = {}  # each made when it is first drawn
         self._frames = [training_frames(p, config) for p in self._proteins]
+        self._near = [OccupancyPoints(p, f) for p, f in zip(self._proteins, self._frames, strict=True)]
+        self._held: tuple[list[int], InitialDistances | None] = ([], None)
         bare = [p.name for p, frames in zip(self._proteins, self._frames, strict=True) if len(frames) == 1]
         if bare and config.data.frames != 0 and config.data.replicas is not None:
             held = sorted({int(r) for r in self._proteins[0].replicas[1:]})
@@ -68,17 +72,33 @@ class BatchSampler:
             self._sample(protein, np.random.default_rng([training.seed, step, place]))
             for protein, place in zip(chosen, places, strict=True)
         ]
-        time, surface, normals, off_surface, noise, keep = (
+        time, surface, normals, off_surface, noise, keep, near, occupied, unit = (
             torch.from_numpy(np.stack(column)) for column in zip(*samples, strict=True)
         )
         return TrainingBatch(
-            proteins=collate([self._input(i) for i in chosen], chosen),
+            proteins=self._collate(chosen),
             time=time,
             surface_points=surface,
             surface_normals=normals,
             off_surface_points=off_surface,
+            occupancy_points=near,
+            occupied=occupied,
+            occupancy_unit=unit,
             gate_noise=noise,
             keep_code=keep,
+        )
+
+    def _collate(self, chosen: list[int]) -> ProteinBatch:
+        """A batch of proteins; grids, which are large, are put together again only when other proteins are drawn."""
+        inputs = [self._input(index) for index in chosen]
+        held, grids = self._held
+        if sorted(set(chosen)) != held:
+            held = sorted(set(chosen))
+            grids = collate_distances([self._input(index).initial_distance for index in held])
+            self._held = held, grids
+        rows = grids and grids.rows([held.index(index) for index in chosen])
+        return replace(
+            collate([replace(each, initial_distance=None) for each in inputs], chosen), initial_distances=rows
         )
 
     def _input(self, index: int) -> ProteinInput:
@@ -93,7 +113,8 @@ class BatchSampler:
         return int(order[place])
 
     def _sample(self, index: int, random: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
-        """Time (F,), surface points and normals (F, S, 3), off-surface points (F, Q, 3), gate noise, code mask."""
+        """Time (F,), surface points and normals (F, S, 3), off-surface points (F, Q, 3), gate noise, code mask,
+        and what ``_near_surface`` gives."""
         training, protein = self.config.training, self._proteins[index]
         frames = random.choice(
             self._frames[index],
@@ -113,6 +134,7 @@ class BatchSampler:
         surface, normals, off_surface = (np.stack(column) for column in zip(*parts, strict=True))
         noise = random.standard_normal(self.config.expert.count, dtype=np.float32)
         keep = np.float32(random.random() >= training.latent_dropout)
+        near, occupied, unit = self._near_surface(index, frames, random)
         return (
             protein.times[frames].astype(np.float32),
             surface,
@@ -120,4 +142,18 @@ class BatchSampler:
             off_surface,
             noise,
             np.asarray(keep),
+            near,
+            occupied,
+            np.asarray(unit),
         )
+
+    def _near_surface(
+        self, index: int, frames: NDArray[np.int64], random: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], np.float32]:
+        """Occupancy points (F, V, 3), whether they are inside (F, V), and the protein's unit."""
+        count, near = self.config.training.occupancy_points, self._near[index]
+        if count == 0:
+            empty = np.zeros((len(frames), 0), dtype=np.float32)
+            return np.zeros((len(frames), 0, 3), dtype=np.float32), empty, np.float32(1)
+        points, occupied = zip(*(near.draw(int(frame), count, random) for frame in frames), strict=True)
+        return np.stack(points), np.stack(occupied), near.unit

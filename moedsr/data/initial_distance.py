@@ -1,4 +1,4 @@
-"""The signed distance to P0's surface as smooth functions: cubic splines on grids that turn with the protein."""
+"""P0 as smooth functions, its signed distance above all: cubic splines on grids that turn with the protein."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,7 +10,9 @@ from scipy.spatial import cKDTree
 
 from moedsr.config import PrepareConfig
 from moedsr.data.conformation import InitialConformation
+from moedsr.data.mobility import atom_mobility
 from moedsr.data.protein_file import StoredProtein
+from moedsr.data.surroundings import surroundings
 from moedsr.geometry.canonical_frame import canonical_frame
 from moedsr.geometry.radii import bondi_radii
 from moedsr.geometry.surface import FINE_SPACING, SolventExcludedSurface, solvent_excluded_surface
@@ -22,15 +24,19 @@ _FAR_REACH = 1.2  # normalised, half the edge of the far grid
 
 @dataclass(frozen=True, kw_only=True)
 class SplineGrid:
-    """Spline coefficients of one function, in Å."""
+    """Spline coefficients of one function, or of C."""
 
-    coefficients: NDArray[np.float32]  # (nx, ny, nz) Å
+    coefficients: NDArray[np.float32]  # (nx, ny, nz) or (nx, ny, nz, C)
     origin: NDArray[np.float32]  # (3,) Å, first node
     spacing: float  # Å
 
     @classmethod
     def through(cls, values: NDArray[np.floating], origin: NDArray[np.floating], spacing: float) -> Self:
-        """The spline that takes these values (nx, ny, nz) at the nodes."""
+        """The spline that takes these values (nx, ny, nz), or (nx, ny, nz, C), at the nodes."""
+        if values.ndim == 4:
+            each = [cls.through(channel, origin, spacing).coefficients for channel in np.moveaxis(values, -1, 0)]
+            stacked = np.stack(each, axis=-1)
+            return cls(coefficients=stacked, origin=np.asarray(origin, dtype=np.float32), spacing=spacing)
         # with a straight continuation the spline keeps its slope at the border, where the model continues it likewise
         padded = np.pad(values, _BORDER, mode="reflect", reflect_type="odd")
         coefficients = ndimage.spline_filter(padded, order=3, output=np.float32, mode="mirror")
@@ -44,6 +50,7 @@ class InitialDistance:
 
     near: SplineGrid  # fine, right within the probe's radius of the surface
     far: SplineGrid  # coarse, over all that is ever asked
+    around: SplineGrid  # surroundings of points near the surface
     frame: NDArray[np.float32]  # (3, 3) axes of the grids, as rows
 
     @classmethod
@@ -58,9 +65,12 @@ class InitialDistance:
             spacing=min(settings.grid_spacing, FINE_SPACING),
             keep_cavities=settings.keep_cavities,
         )
+        ca_index = protein.ca_index if isinstance(protein, StoredProtein) else protein.structure.ca_index
+        mobility = atom_mobility(protein.atom_positions @ frame.T, elements, ca_index)
         return cls(
             near=SplineGrid.through(surface.distances, surface.grid.origin, float(surface.grid.spacing)),
             far=_far_grid(surface, protein.scale * _FAR_REACH),
+            around=SplineGrid.through(*surroundings(surface, mobility)),
             frame=frame.astype(np.float32),
         )
 

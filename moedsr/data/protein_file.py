@@ -95,8 +95,9 @@ class StoredProtein:
         return self.frame_residues(0)
 
     @cached_property
-    def _ca_index(self) -> NDArray[np.int32]:
-        return self._tensor("ca_index")
+    def ca_index(self) -> NDArray[np.int64]:
+        """(R,) atoms that are Cα."""
+        return self._tensor("ca_index").astype(np.int64)
 
     @cached_property
     def residue_types(self) -> NDArray[np.int64]:
@@ -133,7 +134,7 @@ class StoredProtein:
 
     def frame_residues(self, index: int) -> NDArray[np.float32]:
         """(R, 3) Å about the centre, Cα of one frame."""
-        return self.frame_atoms(index)[self._ca_index]
+        return self.frame_atoms(index)[self.ca_index]
 
     def verify(self, settings: PrepareConfig) -> None:
         """Reads every tensor and checks shape and content.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from moedsr.batch import CloudPairs, DistanceGrids, InitialDistances, ProteinBatch
+from moedsr.batch import CloudPairs, InitialDistances, ProteinBatch, SplineGrids
 from moedsr.config import Config, RouterConfig
 from moedsr.data.conformation import InitialConformation
 from moedsr.data.initial_distance import InitialDistance, SplineGrid
@@ -99,7 +99,7 @@ def collate(proteins: Sequence[ProteinInput], code_index: Sequence[int]) -> Prot
         scale=torch.tensor([p.scale for p in proteins], dtype=torch.float32),
         code_index=torch.tensor(list(code_index), dtype=torch.long),
         cloud_pairs=_collate_neighbours([p.neighbours for p in proteins]),
-        initial_distances=_collate_distances([p.initial_distance for p in proteins]),
+        initial_distances=collate_distances([p.initial_distance for p in proteins]),
     )
 
 
@@ -117,7 +117,8 @@ def _collate_neighbours(neighbours: Sequence[Neighbours | None]) -> CloudPairs |
     )
 
 
-def _collate_distances(distances: Sequence[InitialDistance | None]) -> InitialDistances | None:
+def collate_distances(distances: Sequence[InitialDistance | None]) -> InitialDistances | None:
+    """Those of a batch; None unless every protein has one."""
     present = [distance for distance in distances if distance is not None]
     if len(present) < len(distances):
         return None
@@ -125,15 +126,18 @@ def _collate_distances(distances: Sequence[InitialDistance | None]) -> InitialDi
     return InitialDistances(
         near=_collate_grids([distance.near for distance in present], frames),
         far=_collate_grids([distance.far for distance in present], frames),
+        around=_collate_grids([distance.around for distance in present], frames),
     )
 
 
-def _collate_grids(grids: Sequence[SplineGrid], frames: NDArray[np.float32]) -> DistanceGrids:
-    sizes = np.array([grid.coefficients.size for grid in grids], dtype=np.int64)
-    return DistanceGrids(
-        coefficients=torch.from_numpy(np.concatenate([grid.coefficients.reshape(-1) for grid in grids])),
+def _collate_grids(grids: Sequence[SplineGrid], frames: NDArray[np.float32]) -> SplineGrids:
+    sizes = np.array([np.prod(grid.coefficients.shape[:3]) for grid in grids], dtype=np.int64)
+    return SplineGrids(
+        coefficients=torch.from_numpy(
+            np.concatenate([grid.coefficients.reshape(-1, *grid.coefficients.shape[3:]) for grid in grids])
+        ),
         start=torch.from_numpy(np.cumsum(sizes) - sizes),
-        shape=torch.tensor([grid.coefficients.shape for grid in grids]),
+        shape=torch.tensor([grid.coefficients.shape[:3] for grid in grids]),
         frame=torch.from_numpy(frames),
         origin=torch.from_numpy(np.stack([grid.origin for grid in grids])),
         spacing=torch.tensor([grid.spacing for grid in grids], dtype=torch.float32),

@@ -21,6 +21,7 @@ class Prediction:
     surface_value: Tensor  # (B, F, S)
     surface_gradient: Tensor  # (B, F, S, 3)
     off_surface_gradient: Tensor  # (B, F, Q, 3)
+    occupancy_value: Tensor  # (B, F, V)
     context: FieldContext
 
 
@@ -82,9 +83,13 @@ class MoEDSR(nn.Module):
         points = torch.cat([batch.surface_points, batch.off_surface_points], 2)
         value, gradient = self.field(points, batch.time, context)
         assert gradient is not None
+        occupancy = batch.occupied
+        if occupancy.shape[-1]:
+            occupancy, _ = self.field(batch.occupancy_points, batch.time, context, gradient=False)
         return Prediction(
             surface_value=value[:, :, :surface],
             surface_gradient=gradient[:, :, :surface],
             off_surface_gradient=gradient[:, :, surface:],
+            occupancy_value=occupancy,
             context=context,
         )

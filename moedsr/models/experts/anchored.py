@@ -14,13 +14,14 @@ from moedsr.models.experts.body import BodyWeights, ExpertBody, PointWeights, th
 from moedsr.models.experts.initial_distance import initial_distance
 from moedsr.models.experts.local_features import feature_count, local_surface, vector_count
 from moedsr.models.experts.stacked import StackedLinear
+from moedsr.models.experts.surroundings import SMOOTHINGS, SURROUNDING_FEATURES, surroundings
 
 _DEPTH = 3.0  # Å, over which the signed distance to P0 is resolved as a feature
 
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What the networks read at N = F·Q points of each of n proteins, and how to take its derivative."""
+    """What a warping network reads at N = F·Q points of each of n proteins, and how to take its derivative."""
 
     positions: Tensor  # (n, N, 3) Å
     features: Tensor  # (n, F, Q, P)
@@ -44,12 +45,16 @@ class _Inputs:
 
 
 class AnchoredExperts(Experts):
-    """The signed distance S to P0's surface, corrected by N_E networks that see the surface near the point.
+    """The signed distance S to P0's surface, corrected by N_E networks that see what lies around the point.
 
-    residual: f(x, t) = S(x) + g(t) Δ(x, t). warp: f(x, t) = S(x + u(x, t)) with u = g(t) Σ_k m_k(x, t) e_k(x) along
-    local vectors e_k. g(-1) = 0, so P0 is exact at t = -1 whatever is learned; the last layer starts at zero, so the
-    field starts as P0 at every time. Networks read features that do not change when protein and point turn and move
-    together, and vectors that turn along, so the field is the same then.
+    residual: f(x, t) = S(x) + g(t) r(x) Δ(x, t) with Δ = m_0 + Σ_k m_k (B_k - S), where B_k is S blurred, so that
+    constant m_k smooth P0, and the networks say how much of it is right where; r falls from 1 on P0's surface to 0 at
+    anchor_radius. warp: f(x, t) = S(x + u(x, t)) with u = g(t) Σ_k m_k(x, t) e_k(x) along vectors e_k of the surface.
+    g(-1) = 0, so P0 is exact at t = -1 whatever is learned; the last layer starts at zero, so the field starts as P0
+    at every time. Networks read features that do not change when protein and point turn and move together, and vectors
+    that turn along, so the field is the same then.
+
+    They read the protein code with anchor_code alone: among few proteins it is a name to learn by heart.
 
     A latent code cannot be fitted on P0: nothing depends on it at t = -1.
     """
@@ -59,39 +64,102 @@ class AnchoredExperts(Experts):
     def __init__(self, config: ExpertConfig, *, router: RouterWidths) -> None:
         super().__init__()
         self.config = config
-        features = 1 + feature_count(router.local)
-        outputs = vector_count(router.local) if config.anchor_mode == "warp" else 1
+        warps = config.anchor_mode == "warp"
+        features = 1 + feature_count(router.local) if warps else SURROUNDING_FEATURES
+        outputs = vector_count(router.local) if warps else SMOOTHINGS
         self.first = StackedLinear(config.count, features, config.hidden_size, bias=False)
         self.skip = StackedLinear(config.count, features, config.hidden_size, bias=False)
         for layer in (self.first, self.skip):
             nn.init.normal_(layer.weight, std=math.sqrt(2 / features))
-        self.body = ExpertBody(config, side=1 + router.code + config.latent_size, outputs=outputs)
+        side = 1 + (router.code if config.anchor_code else 0) + config.latent_size
+        self.body = ExpertBody(config, side=side, outputs=outputs)
 
     def forward(
         self, points: Tensor, time: Tensor, context: FieldContext, *, gradient: bool = True
     ) -> tuple[Tensor, Tensor | None]:
-        proteins, dense = context.proteins, points.shape[1:3]
+        proteins = context.proteins
         distances = proteins.initial_distances
         assert distances is not None, "anchored experts need the initial distances of their proteins"
         scale = proteins.scale[:, None, None]
         positions = points.flatten(1, 2) * scale
-        start, start_slope = initial_distance(distances, torch.arange(proteins.size, device=points.device), positions)
-        inputs = self._inputs(positions, start, start_slope, time, context, gradient=gradient)
+        start, slope = initial_distance(distances, torch.arange(proteins.size, device=points.device), positions)
+        if self.config.anchor_mode == "warp":
+            value, warped = self._warped(points, positions, start, slope, time, context, gradient=gradient)
+            return value / scale, warped
+        value, total = start.unflatten(1, points.shape[1:3]), slope.view(points.shape) if gradient else None
+        if not gradient and points.shape[:2] == (1, 1):
+            # an evaluation on a grid: most of its points are beyond the reach of any correction
+            near = (start[0].abs() < self.config.anchor_radius).nonzero()[:, 0]
+            some = positions[:, near], start[:, near], slope[:, near]
+            correction, _ = self._residual(points[:, :, near], *some, time, context, gradient=False)
+            return value.index_add(2, near, correction) / scale, None
+        correction, bend = self._residual(points, positions, start, slope, time, context, gradient=gradient)
+        return (value + correction) / scale, None if total is None or bend is None else total + bend
+
+    def _residual(
+        self,
+        points: Tensor,
+        positions: Tensor,
+        start: Tensor,
+        start_slope: Tensor,
+        time: Tensor,
+        context: FieldContext,
+        *,
+        gradient: bool,
+    ) -> tuple[Tensor, Tensor | None]:
+        """g r Δ in Å (B, F, Q), and its gradient (B, F, Q, 3)."""
+        distances = context.proteins.initial_distances
+        assert distances is not None
+        near = surroundings(
+            distances, positions, start, start_slope, self.config.anchor_radius, gradient=gradient
+        ).unflattened(points.shape[1:3])
+        side, growth = self._side(time, context), self._growth(time)
         body, point = self.body.per_expert(), self._point_weights()
-        warps = self.config.anchor_mode == "warp"
 
         def one(expert: int, protein: Tensor) -> tuple[Tensor, Tensor | None]:
-            mine = inputs.of(protein)
-            if warps:
-                return self._warp(body[expert], point[expert], mine, distances, protein)
-            return self._residual(body[expert], point[expert], mine)
+            at, grown = near.of(protein), growth[protein]
+            output, slopes = self.body(body[expert], point[expert], at.features, side[protein], gradient=gradient)
+            change = (output * at.corrections).sum(-1)
+            value = grown * at.reach * change
+            if at.jacobian is None or at.corrections_jacobian is None or at.reach_slope is None:
+                return value, None
+            to_features = self.body.reverse(body[expert], point[expert], slopes, at.corrections)
+            bend = through(to_features, at.jacobian) + through(output, at.corrections_jacobian)
+            return value, grown[..., None] * (at.reach[..., None] * bend + change[..., None] * at.reach_slope)
 
-        value, slope = mixture(points, context.gates, one, gradient=gradient)
-        if not warps:
-            # gates sum to one, so the distance to P0 need not be summed over experts
-            value = value + start.unflatten(1, dense)
-            slope = None if slope is None else slope + start_slope.unflatten(1, dense)
-        return value / scale, slope
+        return mixture(points, context.gates, one, gradient=gradient)
+
+    def _warped(
+        self,
+        points: Tensor,
+        positions: Tensor,
+        start: Tensor,
+        start_slope: Tensor,
+        time: Tensor,
+        context: FieldContext,
+        *,
+        gradient: bool,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The mixture of S(x + u) in Å (B, F, Q), and its gradient (B, F, Q, 3)."""
+        distances = context.proteins.initial_distances
+        assert distances is not None
+        inputs = self._inputs(positions, start, start_slope, time, context, gradient=gradient)
+        body, point = self.body.per_expert(), self._point_weights()
+
+        def one(expert: int, protein: Tensor) -> tuple[Tensor, Tensor | None]:
+            return self._warp(body[expert], point[expert], inputs.of(protein), distances, protein)
+
+        return mixture(points, context.gates, one, gradient=gradient)
+
+    def _side(self, time: Tensor, context: FieldContext) -> Tensor:
+        if self.config.anchor_code:
+            return context.side(time)
+        codes = context.codes[:, None].expand(-1, time.shape[1], -1)
+        return torch.cat([time[..., None], codes], -1)
+
+    def _growth(self, time: Tensor) -> Tensor:
+        """g(t) (B, F, 1)."""
+        return -torch.expm1(-(time + 1) / self.config.anchor_time)[..., None]
 
     def _inputs(
         self,
@@ -116,20 +184,11 @@ class AnchoredExperts(Experts):
             positions=positions,
             features=torch.cat([depth[..., None], near.features], -1).unflatten(1, dense),
             vectors=near.vectors.unflatten(1, dense),
-            side=context.side(time),
-            growth=-torch.expm1(-(time + 1) / self.config.anchor_time)[..., None],
+            side=self._side(time, context),
+            growth=self._growth(time),
             jacobian=jacobian,
             vector_jacobian=None if near.vector_jacobian is None else near.vector_jacobian.unflatten(1, dense),
         )
-
-    def _residual(self, body: BodyWeights, point: PointWeights, at: _Inputs) -> tuple[Tensor, Tensor | None]:
-        """g Δ in Å (n, F, Q), and its gradient (n, F, Q, 3)."""
-        output, slopes = self.body(body, point, at.features, at.side, gradient=at.jacobian is not None)
-        value = at.growth * output[..., 0]
-        if at.jacobian is None:
-            return value, None
-        to_features = self.body.reverse(body, point, slopes)
-        return value, at.growth[..., None] * through(to_features, at.jacobian)
 
     def _warp(
         self, body: BodyWeights, point: PointWeights, at: _Inputs, distances: InitialDistances, protein: Tensor

@@ -130,7 +130,7 @@ def test_the_table_of_a_sweep_takes_seeds_together(store: str, monkeypatch: pyte
 def test_a_search_that_says_nothing_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     empty, few = tmp_path / "empty.yaml", tmp_path / "few.yaml"
-    empty.write_text("base: {data: {source: mini-atlas}}\nseeds: 2\n")
+    empty.write_text("base: {data: {source: mini-atlas}}\ntrials: 1\nseeds: 2\n")
     few.write_text(SWEEP)
     for name, file in (("empty", empty), ("few", few), ("bare", None)):
         with Tracker.open() as tracker:

@@ -71,7 +71,8 @@ def dashboard() -> str | None:
     """Address of the connected cluster's dashboard, at this job where there is one; None without a dashboard."""
     import ray
 
-    address = ray.init(ignore_reinit_error=True).address_info.get("webui_url")  # asks the cluster in use
+    known = ray.init(ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR)  # of the one in use
+    address = known.address_info.get("webui_url")
     if not address:
         return None
     job = job_id()

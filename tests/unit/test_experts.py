@@ -211,6 +211,12 @@ def test_equivariant_refuses_a_blind_router(equivariant: tuple[int, ...], channe
         )
 
 
+def test_unknown_kind_names_the_nearest(small_config: Config) -> None:
+    expert = small_config.expert.model_copy(update={"kind": "anchord"})
+    with pytest.raises(InputError, match=r"expert\.kind is `anchord`.*anchored.*must be one of anchored, equivariant"):
+        MoEDSR(small_config.model_copy(update={"expert": expert}), 1)
+
+
 def test_equivariant_says_which_degrees_it_leaves_out(caplog: pytest.LogCaptureFixture) -> None:
     experts = EquivariantExperts(
         ExpertConfig(harmonic_channels=16, hidden_size=8), router=RouterWidths(code=8, equivariant=(8, 12))

@@ -26,10 +26,11 @@ def test_jacobian_equals_autograd(channels: int, epsilon: float) -> None:
     torch.testing.assert_close(harmonics(points)[1], expected, atol=1e-12, rtol=0)
 
 
-def test_jacobian_singular_values() -> None:
+@pytest.mark.parametrize(("channels", "squares"), [(4, [2, 1, 1]), (9, [4, 4, 3]), (16, [10, 10, 4])])
+def test_jacobian_singular_values(channels: int, squares: list[float]) -> None:
     """Radial² = Σ|Y_l|², tangential² = Σ|Y_l|² l(l+1)/2, over the number of degrees."""
-    _, jacobian = Harmonics(16, 0.0)(torch.randn(20, 3, dtype=torch.float64))
-    expected = torch.tensor([10**0.5, 10**0.5, 2.0], dtype=torch.float64) / 2
+    _, jacobian = Harmonics(channels, 0.0)(torch.randn(20, 3, dtype=torch.float64))
+    expected = (torch.tensor(squares, dtype=torch.float64) / len(HARMONIC_CHANNELS[channels])).sqrt()
     torch.testing.assert_close(torch.linalg.svdvals(jacobian), expected.expand(20, 3))
 
 

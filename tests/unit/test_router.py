@@ -1,6 +1,7 @@
 """Conformance of every router backbone, and the gate."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,6 +48,28 @@ def test_order_of_points_does_not_matter(backbone: str, small_config: Config, ma
     values = {name: getattr(proteins, name) for name in proteins.__dataclass_fields__}
     shuffled = ProteinBatch(**values | {"points": proteins.points[order], "normals": proteins.normals[order]})
     torch.testing.assert_close(router(shuffled)[0].code, router(proteins)[0].code, atol=1e-10, rtol=0)
+
+
+def test_order_of_residues_does_not_matter(small_config: Config, make_proteins: MakeProteins) -> None:
+    """They enter through the point features alone, which all backbones share."""
+    router, proteins = make_router(small_config, "q_mpnn"), make_proteins((100,))
+    order = torch.randperm(len(proteins.residue_types))
+    shuffled = replace(
+        proteins,
+        residue_positions=proteins.residue_positions[order],
+        residue_types=proteins.residue_types[order],
+    )
+    torch.testing.assert_close(router(shuffled)[0].code, router(proteins)[0].code, atol=1e-10, rtol=0)
+
+
+def test_q_mpnn_sees_no_orientation_in_single_precision(
+    small_config: Config, make_proteins: MakeProteins, turn: Turn
+) -> None:
+    proteins = make_proteins()
+    turned, _ = turn(proteins)
+    router = make_router(small_config, "q_mpnn", 2).float()
+    codes = [router(each.to("cpu", torch.float32))[0].code for each in (proteins, turned)]
+    torch.testing.assert_close(codes[1], codes[0], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("l_max", [0, 1, 2])

@@ -96,10 +96,10 @@ def _prepare_all(
     ensembles: list[Ensemble | RemoteEnsemble] = []
     ensembles += find_remote_ensembles(source) if is_remote(source) else find_ensembles(source, set_aside)
     total = len(ensembles) + len(set_aside)
-    echo(f"preparing {total} proteins, {settings.frames} frames each, into {target}")
     entries: list[ProteinEntry] = []
     try:
         with watch_signals():
+            echo(f"preparing {total} proteins, {settings.frames} frames each, into {target}")
             for name, outcome in outcomes(ensembles, settings, target):
                 if isinstance(outcome, ProteinEntry):
                     entries.append(outcome)

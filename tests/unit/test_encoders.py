@@ -95,7 +95,7 @@ def test_order_does_not_matter_where_points_are_chosen(
     torch.testing.assert_close(encoder(shuffled, features[order]).code, code, atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("backbone", TABLE_4)
+@pytest.mark.parametrize("backbone", ENCODERS)
 def test_precision(backbone: str, small_config: Config, make_proteins: MakeProteins) -> None:
     proteins = make_proteins((100, 3))
     encoder, features = make_encoder(backbone, small_config.router), features_of(proteins, 8)

@@ -61,8 +61,9 @@ class QMPNN(SurfaceEncoder):
         )
 
     def forward(self, proteins: ProteinBatch, features: Tensor) -> Encoding:
-        hidden = self.point_features(proteins, features)
-        hidden = self.norm(hidden)
+        # e3nn's maps cannot mix precisions, and equivariance would hold to a hundredth only
+        with torch.autocast(features.device.type, enabled=False):
+            hidden = self.norm(self.point_features(proteins, features.to(proteins.points.dtype)))
         blocks = split_irreps(hidden, self.irreps)
         # a maximum over components of l > 0 depends on the orientation; their norms do not
         lengths = [torch.linalg.vector_norm(block, dim=-1) for block in blocks[1:]]

@@ -129,7 +129,7 @@ class RouterConfig(Section):
     recompute_messages: bool = Field(
         False,
         description="q_mpnn: keep nothing of single neighbours for the backward pass, and compute it again there: a "
-        "quarter of the memory for a quarter more time",
+        "quarter of the memory for about 40 % more time",
     )
     hidden_channels: Annotated[int, Field(ge=4)] = Field(
         32,

@@ -5,6 +5,7 @@ import logging
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import moedsr
 import moedsr_platform
@@ -30,6 +31,9 @@ _QUIET = {
     "PYTHONWARNINGS": "ignore",
 }
 
+_web_address: str | None = None
+"""Of the dashboard of the cluster that this process is connected to."""
+
 
 def connect(address: str | None) -> list[Node]:
     """Starts Ray on this machine, or connects to a cluster; returns its nodes.
@@ -45,11 +49,13 @@ def connect(address: str | None) -> list[Node]:
     os.environ["PYTHONPATH"] = _python_path()
     import ray
 
+    global _web_address  # noqa: PLW0603 - Ray itself is one a process
     _silence()
     address = address or os.environ.get("RAY_ADDRESS")
     if not ray.is_initialized():
         try:
-            _init(address)
+            # kept: to ask Ray again is to initialise it again, which takes the signals from whoever handles them
+            _web_address = _init(address).address_info.get("webui_url")
         except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(f"no Ray cluster answers at {address or 'this machine'}: {reason}") from None
@@ -69,27 +75,23 @@ def job_id() -> str | None:
 
 def dashboard() -> str | None:
     """Address of the connected cluster's dashboard, at this job where there is one; None without a dashboard."""
-    import ray
-
-    known = ray.init(ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR)  # of the one in use
-    address = known.address_info.get("webui_url")
-    if not address:
+    if not _web_address:
         return None
     job = job_id()
-    return f"http://{address}/#/jobs/{job}" if job else f"http://{address}"
+    return f"http://{_web_address}/#/jobs/{job}" if job else f"http://{_web_address}"
 
 
-def _init(address: str | None) -> None:
+def _init(address: str | None) -> Any:
+    """Ray's own description of the connection."""
     import ray
 
     common = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         # workers of a cluster started here inherit PYTHONPATH
-        ray.init(address="local", num_cpus=int(this_machine().cpus), include_dashboard=False, **common)
-    elif JOB_VARIABLE in os.environ:  # a submitted job: its runtime environment holds
-        ray.init(address=address, **common)
-    else:
-        ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": _python_path()}}, **common)
+        return ray.init(address="local", num_cpus=int(this_machine().cpus), include_dashboard=False, **common)
+    if JOB_VARIABLE in os.environ:  # a submitted job: its runtime environment holds
+        return ray.init(address=address, **common)
+    return ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": _python_path()}}, **common)
 
 
 def _silence() -> None:

@@ -49,7 +49,7 @@ def connect(address: str | None) -> list[Node]:
     os.environ["PYTHONPATH"] = _python_path()
     import ray
 
-    global _web_address  # noqa: PLW0603 - Ray itself is one a process
+    global _web_address  # Ray itself is one a process
     _silence()
     address = address or os.environ.get("RAY_ADDRESS")
     if not ray.is_initialized():

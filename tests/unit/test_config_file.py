@@ -16,7 +16,7 @@ DATA = "data: {source: mini-atlas}\n"
     [
         (
             DATA + "expert: {cuont: 3}",
-            ":2: unknown key `expert.cuont` (did you mean `count`?); allowed: anchor_mode,",
+            ":2: unknown key `expert.cuont` (did you mean `count`?); allowed: anchor_",
         ),
         (DATA + "expert:\n  count: many", ':3: `expert.count` is "many", but must be a valid integer'),
         (DATA + "training: {seed: 0.5}", ":2: `training.seed` is 0.5, but must be a valid integer"),

@@ -55,7 +55,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.uri = f"sqlite:///{folder / 'mlflow.db'}"
-        self.runs: list[str] = []
+        keys: list[str] = []
         with Tracker.open(self.uri) as tracker:
             sweep = tracker.sweep_run("s", {}, {})
             for place, (backbone, seed, iou) in enumerate(
@@ -65,9 +65,9 @@ class Store:
                 metrics = {"val/iou": iou, "val/chamfer": 0.02, "naive/iou": 0.5, "oracle/iou": 0.7}
                 tracker.log_history(run, [(3, metrics)])
                 tracker.finish_trial(run, "COMPLETE")
-                self.runs.append(run)
-            tracker.finish_sweep(sweep, "table", best_run_id=self.runs[0])
-            assert tracker.drain()
+                keys.append(run)
+            tracker.finish_sweep(sweep, "table", best_run=keys[0])
+            self.runs = [tracker.run_id(key) for key in keys]
             self.client = tracker.client
         for run, iou in zip(self.runs, (0.62, 0.58, 0.55, 0.55), strict=True):
             self.record(iou).log(self.client, run)

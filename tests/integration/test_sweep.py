@@ -101,7 +101,14 @@ def test_interrupted_and_killed_sweeps_go_on_where_they_were(
     slow = {**environment, "FAKE_SECONDS": "0.3"}
     for number, sent in enumerate([signal.SIGINT, signal.SIGTERM, None]):
         flags = ["--resume"] if number else []
-        process = subprocess.Popen(driver(file, *flags), env=slow, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            driver(file, *flags),
+            env=slow,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            # where the tests themselves run in the background, Ctrl-C is ignored, and that would be inherited
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         wait_for_validations(tmp_path, process, number + 1)
         if sent is None:
             assert kill_tree(tmp_path) > 3

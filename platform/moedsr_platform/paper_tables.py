@@ -12,13 +12,13 @@ from moedsr.score_pictures import write_groups
 from moedsr.scores import Evaluation
 from moedsr_platform.evaluation_record import EvaluationRecord
 from moedsr_platform.routing_report import Routing
-from moedsr_platform.score_groups import BASELINES, SEED, ScoreGroup
+from moedsr_platform.score_groups import BASELINES, SCORES, ScoreGroup
+from moedsr_platform.seed_means import SEED
 from moedsr_platform.tables import NOTHING, Table, number
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-METRICS = (("IoU", "iou", 3), ("Chamfer", "chamfer", 4), ("normals", "normal_consistency", 3))
 ALL = "all"
 
 
@@ -50,7 +50,7 @@ def methods_table(records: Sequence[tuple["Run", EvaluationRecord]], split: str)
         "protein",
         "method",
         "seeds",
-        *(part for head, _, _ in METRICS for part in (head, f"± {head}")),
+        *(part for head, _, _ in SCORES for part in (head, f"± {head}")),
         "gap closed",
     )
     note = (
@@ -77,7 +77,7 @@ Seeds = Sequence[tuple[Evaluation, str]]
 
 def _row(protein: str, method: str, seeds: Seeds) -> tuple[str, ...]:
     cells = []
-    for _, metric, digits in METRICS:
+    for _, metric, digits in SCORES:
         cells += [
             number(float(np.mean([one.protein_mean(protein, who, metric) for one, who in seeds])), digits),
             number(float(np.mean([one.frame_spread(protein, who, metric) for one, who in seeds])), digits),
@@ -88,7 +88,7 @@ def _row(protein: str, method: str, seeds: Seeds) -> tuple[str, ...]:
 
 def _all_row(proteins: Sequence[str], method: str, seeds: Seeds) -> tuple[str, ...]:
     cells = []
-    for _, metric, digits in METRICS:
+    for _, metric, digits in SCORES:
         means = np.array([[one.protein_mean(protein, who, metric) for protein in proteins] for one, who in seeds])
         spread = means.mean(1).std(ddof=1) if len(seeds) > 1 else means[0].std()
         cells += [number(float(means.mean()), digits), number(float(spread), digits)]

@@ -8,6 +8,7 @@ import numpy as np
 
 from moedsr.config_file import did_you_mean
 from moedsr.errors import InputError
+from moedsr_platform.seed_means import SEED
 from moedsr_platform.tables import NOTHING, number
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ SCORES = (
     ("normals", "normal_consistency", 3),
 )
 BASELINES = ("naive", "smoothed", "oracle")
-SEED = "training.seed"
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,14 @@ def naive_ious(initial: Occupancy, frames: Sequence[Occupancy]) -> NDArray[np.fl
 def random_frame_ious(frames: Sequence[Occupancy], rng: np.random.Generator) -> NDArray[np.float64]:
     """IoU (F,) of every frame with another one drawn at random."""
     _need_two(frames)
-    others = (np.arange(len(frames)) + rng.integers(1, len(frames), len(frames))) % len(frames)
-    return np.array([iou(frames[int(other)], frame) for other, frame in zip(others, frames, strict=True)])
+    others = other_frames(len(frames), rng)
+    return np.array([iou(frames[other], frame) for other, frame in zip(others, frames, strict=True)])
+
+
+def other_frames(count: int, rng: np.random.Generator) -> list[int]:
+    """For each of two or more frames another one, drawn at random."""
+    others: list[int] = ((np.arange(count) + rng.integers(1, count, count)) % count).tolist()
+    return others
 
 
 def leave_one_out_levels(frames: Sequence[Occupancy]) -> Iterator[NDArray[np.float32]]:

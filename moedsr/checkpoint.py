@@ -32,10 +32,16 @@ class Meta:
 
     step: int
     metrics: dict[str, float]
-    proteins: list[str]  # training proteins in the order of their latent codes
+    proteins: list[str]  # trained on
     store_fingerprint: str
     git_commit: str | None
+    codes: list[str] | None = None  # names of the latent codes in their order; default: one for each protein
     format_version: int = FORMAT_VERSION
+
+    @property
+    def code_rows(self) -> dict[str, int]:
+        """Row of the latent code table by name."""
+        return {name: row for row, name in enumerate(self.proteins if self.codes is None else self.codes)}
 
 
 def save_checkpoint(
@@ -110,7 +116,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[MoEDSR
         InputError: as above, or weights that do not fit the configuration.
     """
     config, meta = load_config(folder), load_meta(folder)
-    model = MoEDSR(config, len(meta.proteins))
+    model = MoEDSR(config, len(meta.code_rows))
     try:
         model.load_state_dict(load_weights(folder))
     except RuntimeError as error:

@@ -82,7 +82,11 @@ class DataConfig(Section):
 class RouterConfig(Section):
     """The surface network that reads P0 (Q-MPNN in the paper)."""
 
-    backbone: str = Field("q_mpnn", description="name in moedsr.models.encoders.ENCODERS")
+    backbone: str = Field(
+        "q_mpnn",
+        description="name in moedsr.models.router.ROUTERS: a surface network of moedsr.models.encoders, or none, with "
+        "which every protein goes to the one expert and no protein code exists",
+    )
     cloud_points: Positive = Field(1024, description="M, points of P0's cloud, by farthest-point sampling")
     point_features: Positive = Field(32, description="φ_s, chemical features of a point")
     residue_features: Positive = Field(32, description="φ_R, size of a residue embedding")
@@ -149,9 +153,10 @@ class ExpertConfig(Section):
     """The implicit networks."""
 
     kind: str = Field(
-        "plain",
-        description="name in moedsr.models.experts.EXPERTS; plain: the paper; equivariant: first layer built from the "
-        "router's features, degrees of Ψ up to router.l_max; anchored: starts from P0's own signed distance",
+        "anchored",
+        description="name in moedsr.models.experts.EXPERTS; anchored: starts from P0's own signed distance; plain: the "
+        "paper; equivariant: first layer built from the router's features, degrees of Ψ up to router.l_max; dsr: the "
+        "network of the paper's main baseline, as published",
     )
     count: Positive = Field(4, description="N_E, number of experts")
     hidden_layers: Annotated[int, Field(ge=2)] = Field(8, description="hidden layers of an expert")
@@ -160,10 +165,15 @@ class ExpertConfig(Section):
     harmonic_channels: int = Field(16, description="φ_SH: 1, 4, 9, 16 for degrees up to 0…3; 3 is plain x")
     harmonic_epsilon: Weight = Field(0.01, description="ε of r = √(|x|² + ε²), normalised; keeps Ψ smooth at 0")
     latent_size: Annotated[int, Field(ge=0)] = Field(64, description="φ_z, size of the latent code; 0 for none")
+    latent_per: Literal["protein", "replica"] = Field(
+        "protein", description="who has a latent code: each training protein (the paper), or each of its replicas (DSR)"
+    )
     latent_init: Literal["normalised", "paper"] = Field(
         "normalised", description="code std 1/√φ_z, or 1 as in the paper"
     )
-    initial_radius: PositiveFloat = Field(0.55, description="radius of the sphere at initialisation, normalised")
+    initial_radius: PositiveFloat = Field(
+        0.55, description="radius of the sphere at initialisation, normalised; not for anchored"
+    )
     anchor_mode: Literal["residual", "warp"] = Field(
         "residual", description="anchored: add to P0's signed distance, or move the point at which it is read"
     )
@@ -223,9 +233,15 @@ class TrainingConfig(Section):
     learning_rate: PositiveFloat = Field(5e-4, description="router and experts")
     weight_decay: Weight = Field(0.0, description="of router and experts, decoupled from the gradient (AdamW)")
     latent_learning_rate: PositiveFloat = Field(1e-3, description="latent codes")
+    schedule: Literal["cosine", "halving"] = Field(
+        "cosine", description="of both learning rates after the warm-up: a cosine, or halved again and again (DSR)"
+    )
     warmup_steps: Annotated[int, Field(ge=0)] = Field(1000, description="linear warm-up")
-    final_learning_rate: Fraction = Field(0.02, description="cosine end, as a fraction of the peak")
-    gradient_clip: PositiveFloat = Field(1.0, description="largest global gradient norm")
+    final_learning_rate: Fraction = Field(0.02, description="cosine: its end, as a fraction of the peak")
+    halvings: Positive = Field(
+        20, description="halving: into so many stretches training is cut, each at half the rates of the one before"
+    )
+    gradient_clip: PositiveFloat | None = Field(1.0, description="largest global gradient norm; null: any")
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="of the evaluated weights; 0 is off")
     latent_dropout: Fraction = Field(0.2, description="probability that a protein trains with a zero code")
     seed: int = Field(0, description="of weights, batches and noise")
@@ -244,8 +260,9 @@ class EvaluationConfig(Section):
     frames: Positive | None = Field(None, description="frames per protein, evenly spread; default: all")
     grid_stride: Positive = Field(1, description="every n-th node of the metric grid per axis")
     surface_samples: Positive = Field(20_000, description="points on each surface for Chamfer and normals")
-    unseen_code: Literal["fit", "zero"] = Field(
-        "fit", description="latent code of a protein without one: fitted on P0 at t = -1, or zero"
+    unseen_code: Literal["fit", "zero", "mean"] = Field(
+        "fit",
+        description="latent code of a protein without one: fitted on P0 at t = -1, zero, or the mean of all",
     )
     fit_steps: Positive = Field(300, description="optimiser steps of that fit")
     fit_learning_rate: PositiveFloat = Field(5e-3, description="of that fit; a tenth in its second half")
@@ -268,6 +285,10 @@ class Config(Section):
         if self.loss.occupancy_weight > 0 and self.training.occupancy_points == 0:
             raise ValueError(
                 "loss.occupancy_weight is above 0, but training.occupancy_points is 0; it must be at least 1"
+            )
+        if self.router.backbone == "none" and self.expert.count > 1:
+            raise ValueError(
+                f"router.backbone is none, but expert.count is {self.expert.count}; it must be 1 where nothing chooses"
             )
         if self.gate.top_k > self.expert.count:
             raise ValueError(f"gate.top_k is {self.gate.top_k}, but must be at most expert.count = {self.expert.count}")

@@ -8,21 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moedsr import distributed
-from moedsr.baselines import leave_one_out_levels, metric_grid_mesh
+from moedsr.baselines import leave_one_out_levels, metric_grid_mesh, other_frames
 from moedsr.config import Config
-from moedsr.data.batches import spread, training_frames
 from moedsr.data.protein_file import StoredProtein
 from moedsr.data.protein_input import ProteinInput
 from moedsr.data.store import SurfaceStore
+from moedsr.data.training_frames import code_row, spread, training_frames
 from moedsr.errors import InputError
 from moedsr.geometry.level_set import values_on_metric_grid
 from moedsr.geometry.mesh import Mesh
 from moedsr.geometry.radii import bondi_radii
 from moedsr.geometry.surface import FINE_SPACING, SolventExcludedSurface, solvent_excluded_surface
-from moedsr.inference import ProteinField, protein_field
+from moedsr.inference import ProteinField, UnseenCode, can_fit_code, protein_field
 from moedsr.metrics import compare_meshes, iou
 from moedsr.models.moedsr import MoEDSR
-from moedsr.scores import Evaluation, FrameScore
+from moedsr.scores import UNFITTED, Evaluation, FrameScore
 from moedsr.smoothed_baseline import fit_width, smoothed_initial
 from moedsr.trainer import training_proteins
 
@@ -52,12 +52,21 @@ class Evaluator:
         names: proteins to score; under data parallelism each worker takes every so-manyth.
         config: ``evaluation`` says how.
         smoothed: whether to fit and score the smoothed baseline too, which takes longer.
+        unfitted: whether to score a model that fits latent codes without a fit too, which takes twice as long.
 
     Raises:
         InputError: no protein to score.
     """
 
-    def __init__(self, store: SurfaceStore, names: Sequence[str], config: Config, *, smoothed: bool = False) -> None:
+    def __init__(
+        self,
+        store: SurfaceStore,
+        names: Sequence[str],
+        config: Config,
+        *,
+        smoothed: bool = False,
+        unfitted: bool = False,
+    ) -> None:
         if not names:
             raise InputError(
                 f"{store.path}: no protein to score; its {config.evaluation.split} split is empty "
@@ -66,27 +75,56 @@ class Evaluator:
         self.store, self.config = store, config
         self.names = list(names)
         self._mine = self.names[distributed.rank() :: distributed.world_size()]
-        self.fields: dict[str, ProteinField] = {}  # of the model scored last, this worker's proteins
+        self._codes: Mapping[str, int] = {}  # of the model scored last
+        self._fields: dict[tuple[str, int], ProteinField] = {}  # of the same, by protein and row of the codes
         self._truths: dict[str, _Truth] = {}
-        self._smoothed = smoothed
+        self._smoothed, self._unfitted = smoothed, unfitted
         self._width: float | None = None
 
     def evaluate(self, model: MoEDSR, codes: Mapping[str, int], *, progress: Progress = lambda *_: None) -> Evaluation:
-        """Score a model in evaluation mode; ``codes`` has the row of the code table of the proteins trained on."""
+        """Score a model in evaluation mode, beside the baselines; ``codes`` has the row of each latent code by name."""
+        self._codes, self._fields = codes, {}
         scores: list[FrameScore] = []
         for name in self._mine:
             truth = self.truth(name)
             scores += truth.baselines
-            protein_input = ProteinInput.of(truth.protein, model.config)
-            field = protein_field(model, protein_input, truth.protein.frame(0), code_index=codes.get(name, -1))
-            self.fields[name] = field
+            protein, initial = ProteinInput.of(truth.protein, model.config), truth.protein.frame(0)
+            for row in {self._row(name, frame) for frame in truth.frames}:
+                self._fields[name, row] = protein_field(model, protein, initial, code_index=row)
             for place, frame in enumerate(truth.frames):
-                time = float(truth.protein.times[frame])
-                values = values_on_metric_grid(field.at(time), self._nodes, self._stride)
-                scores.append(self._score("model", truth.protein, frame, values, truth, place))
+                scores.append(self._score_field("model", self.field(name, frame), truth, place))
                 progress(name, place + 1, len(truth.frames))
-        gathered = [score for part in distributed.gather(scores) for score in part]
-        return Evaluation(sorted(gathered, key=lambda s: (self.names.index(s.protein), s.frame)))
+            fitted = (name, -1) in self._fields and model.config.evaluation.unseen_code == "fit"
+            if self._unfitted and fitted and can_fit_code(model):
+                # training without code dropout has never met a code of zero
+                code: UnseenCode = "zero" if model.config.training.latent_dropout else "mean"
+                field = protein_field(model, protein, initial, unseen_code=code)
+                scores += [
+                    self._score_field(UNFITTED[code], field, truth, place)
+                    for place, frame in enumerate(truth.frames)
+                    if self._row(name, frame) < 0
+                ]
+        return self._gathered(scores)
+
+    def baselines(self) -> Evaluation:
+        """The scores of what needs no learning."""
+        return self._gathered([score for name in self._mine for score in self.truth(name).baselines])
+
+    def field(self, name: str, frame: int) -> ProteinField:
+        """Of the model scored last, with the latent code of one frame of one of this worker's proteins."""
+        return self._fields[name, self._row(name, frame)]
+
+    def _row(self, name: str, frame: int) -> int:
+        return code_row(self._codes, name, int(self.truth(name).protein.replicas[frame]))
+
+    def _gathered(self, scores: list[FrameScore]) -> Evaluation:
+        everyone = [score for part in distributed.gather(scores) for score in part]
+        return Evaluation(sorted(everyone, key=lambda s: (self.names.index(s.protein), s.frame)))
+
+    def _score_field(self, predictor: str, field: ProteinField, truth: _Truth, place: int) -> FrameScore:
+        frame = truth.frames[place]
+        values = values_on_metric_grid(field.at(float(truth.protein.times[frame])), self._nodes, self._stride)
+        return self._score(predictor, truth.protein, frame, values, truth, place)
 
     def truth(self, name: str) -> _Truth:
         """What is known of one protein."""
@@ -115,6 +153,10 @@ class Evaluator:
         truth = _Truth(protein, frames, [occupancies[i] for i in frames], [meshes[i] for i in frames], [])
         for place, frame in enumerate(frames):
             truth.baselines.append(self._score("naive", protein, frame, (occupancies[0], meshes[0]), truth, place))
+        if len(frames) > 1:
+            for place, other in enumerate(other_frames(len(frames), np.random.default_rng(0))):
+                predicted = truth.occupancies[other], truth.meshes[other]
+                truth.baselines.append(self._score("random", protein, frames[place], predicted, truth, place))
         if len(every) > 1:
             levels = leave_one_out_levels([occupancies[i] for i in every])
             for frame, level in zip(every, levels, strict=True):

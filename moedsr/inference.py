@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -59,8 +59,22 @@ class ProteinField:
         return lambda points: self(points, time)
 
 
+UnseenCode = Literal["fit", "zero", "mean"]
+"""As evaluation.unseen_code."""
+
+
+def can_fit_code(model: MoEDSR) -> bool:
+    """Whether there is a latent code that P0 can say something of."""
+    return model.config.expert.latent_size > 0 and model.experts.reads_code_at_start
+
+
 def protein_field(
-    model: MoEDSR, protein: ProteinInput, initial_frame: SurfaceFrame, *, code_index: int = -1
+    model: MoEDSR,
+    protein: ProteinInput,
+    initial_frame: SurfaceFrame,
+    *,
+    code_index: int = -1,
+    unseen_code: UnseenCode | None = None,
 ) -> ProteinField:
     """The field of a protein, its latent code taken from the table or settled as ``evaluation.unseen_code`` says.
 
@@ -69,14 +83,15 @@ def protein_field(
         protein: what the model is given.
         initial_frame: surface samples of P0, on which an unseen protein's code is fitted.
         code_index: row of the code table, -1 for a protein not trained on.
+        unseen_code: in place of ``evaluation.unseen_code``.
     """
-    config = model.config
-    device = next(model.parameters()).device
-    proteins = collate([protein], [code_index]).to(device)
+    proteins = collate([protein], [code_index]).to(next(model.parameters()).device)
+    wanted = unseen_code or model.config.evaluation.unseen_code
     codes = None
-    wanted = config.expert.latent_size and config.evaluation.unseen_code == "fit"
-    if code_index < 0 and wanted and model.experts.reads_code_at_start:
+    if code_index < 0 and wanted == "fit" and can_fit_code(model):
         codes = fit_code(model, proteins, initial_frame)
+    elif code_index < 0 and wanted == "mean":
+        codes = model.codes.mean()
     return ProteinField(model, proteins, codes)
 
 

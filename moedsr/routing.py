@@ -1,7 +1,7 @@
 """What the router does with proteins: load of the experts while training, and who goes where."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
@@ -35,13 +35,13 @@ def routing_metrics(load: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
-def routing_table(model: MoEDSR, store: SurfaceStore, codes: Mapping[str, int], *, step: int) -> str:
+def routing_table(model: MoEDSR, store: SurfaceStore, trained: Collection[str], *, step: int) -> str:
     """JSON: the gates of every protein of the store, without noise, and what the proteins are like.
 
     Args:
         model: in evaluation mode.
         store: its proteins.
-        codes: row of the code table of the proteins trained on; they are marked ``trained``.
+        trained: names of the proteins trained on, which are marked so.
         step: of the weights.
     """
     device = next(model.parameters()).device
@@ -55,7 +55,7 @@ def routing_table(model: MoEDSR, store: SurfaceStore, codes: Mapping[str, int], 
             {
                 "name": name,
                 "split": protein.split,
-                "trained": name in codes,
+                "trained": name in trained,
                 "sequence": store.entries[name].sequence,
                 "residues": len(protein.residue_types),
                 "helix": round(structure.count(HELIX) / len(structure), 4),

@@ -10,6 +10,12 @@ import numpy as np
 from moedsr.baselines import gap_closed
 
 TRACKED = ("iou", "chamfer", "chamfer_l1", "normal_consistency")
+BASELINES = ("naive", "random", "smoothed", "oracle")
+"""What needs no learning: P0 for every frame, another frame, P0 blurred, the best static surface."""
+UNFITTED = {"zero": "zero-code", "mean": "mean-code"}
+"""The model where proteins that it never met have a latent code that needs no fit, by evaluation.unseen_code."""
+PREDICTORS = ("naive", "random", "smoothed", *UNFITTED.values(), "model", "oracle")
+"""In the order in which they are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +25,7 @@ class FrameScore:
     protein: str
     frame: int
     time: float
-    predictor: str  # model, naive, smoothed, oracle
+    predictor: str  # one of PREDICTORS
     values: dict[str, float]  # iou and the fields of moedsr.metrics.SurfaceScores
 
 
@@ -36,7 +42,7 @@ class Evaluation:
     @property
     def predictors(self) -> list[str]:
         present = {score.predictor for score in self.scores}
-        return [name for name in ("naive", "smoothed", "model", "oracle") if name in present]
+        return [name for name in PREDICTORS if name in present]
 
     def protein_mean(self, protein: str, predictor: str, metric: str) -> float:
         """Mean over the frames of one protein; NaN when that predictor was not scored on it."""
@@ -62,7 +68,7 @@ class Evaluation:
 
     def tracked(self) -> dict[str, float]:
         """Numbers for the tracking store: val/… of the model, and the same of each baseline under its name."""
-        named = {"model": "val"} | {name: name for name in self.predictors if name != "model"}
+        named = {"model": "val"} | {name: name for name in BASELINES if name in self.predictors}
         numbers = {
             f"{prefix}/{metric}": self.mean(predictor, metric)
             for predictor, prefix in named.items()

@@ -8,8 +8,8 @@ from scipy.spatial import cKDTree
 
 from moedsr.baselines import naive_ious
 from moedsr.config import PrepareConfig
-from moedsr.data.batches import spread
 from moedsr.data.store import StoredProtein
+from moedsr.data.training_frames import spread
 from moedsr.files import make_folder
 from moedsr.geometry.mesh import Mesh
 from moedsr.geometry.radii import bondi_radii

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moedsr.data.batches import spread
+from moedsr.data.training_frames import spread
 from moedsr.evaluation import Evaluator
 from moedsr.geometry.level_set import extract_level_set
 
@@ -25,13 +25,14 @@ def write_surfaces(folder: Path, evaluator: Evaluator) -> None:
     from moedsr.pictures import write_coloured, write_overview
 
     name = evaluator.names[0]
-    truth, field = evaluator.truth(name), evaluator.fields[name]
+    truth = evaluator.truth(name)
     protein = truth.protein
     own = folder / name
     own.mkdir(parents=True, exist_ok=True)
     times, truths, predictions, territories = [], [], [], []
     for frame in spread(truth.frames, _FRAMES):
         times.append(float(protein.times[frame]))
+        field = evaluator.field(name, frame)
         level_set = extract_level_set(field.at(times[-1]), resolution=_RESOLUTION)
         mesh = evaluator.surface(protein, frame).mesh()
         territories.append(expert_territory(field, mesh, times[-1], scale=protein.scale))

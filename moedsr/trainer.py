@@ -36,7 +36,8 @@ class Trainer:
 
     Attributes:
         step: optimiser steps taken.
-        proteins: names of the proteins trained on, in the order of their latent codes.
+        proteins: names of the proteins trained on.
+        codes: row of the latent code table by name, which is the protein's, or with the replica's number behind it.
         average: the model with the running mean of the weights, the one that is evaluated.
     """
 
@@ -51,20 +52,16 @@ class Trainer:
         self.device = resolve_device(device)
         self.proteins = training_proteins(config, store)
         sampler = BatchSampler(store, config, self.proteins)
+        self.codes = {trajectory.code: row for row, trajectory in enumerate(sampler.trajectories)}
         self.batches = PrefetchedBatches(sampler, rank=distributed.rank(), workers=workers)
         self.step = 0
         torch.manual_seed(config.training.seed)
-        self.model = MoEDSR(config, len(self.proteins)).to(self.device)
+        self.model = MoEDSR(config, len(self.codes)).to(self.device)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimiser = make_optimiser(self.model, config.training)
         self._parallel: Callable[[Any], Prediction] = (
             DistributedDataParallel(self.model, forward_sync_buffers=False) if workers > 1 else self.model
         )
-
-    @property
-    def codes(self) -> dict[str, int]:
-        """Row of the latent code table of each protein trained on."""
-        return {name: index for index, name in enumerate(self.proteins)}
 
     def take_step(self) -> tuple[Tensor, Tensor]:
         """One optimiser step.
@@ -79,7 +76,8 @@ class Trainer:
         losses = training_losses(prediction, batch, self.config.loss)
         self.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.gradient_clip)
+        if training.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.gradient_clip)
         self.optimiser.step()
         update_average(self.average, self.model, self.step, training.ema_decay)
         self.step += 1
@@ -95,6 +93,7 @@ class Trainer:
                 step=self.step,
                 metrics=metrics,
                 proteins=self.proteins,
+                codes=list(self.codes),
                 store_fingerprint=self.store.fingerprint,
                 git_commit=git_commit(),
             ),
@@ -131,7 +130,7 @@ class Trainer:
 
 
 def training_proteins(config: Config, store: SurfaceStore) -> list[str]:
-    """Names of the proteins to train on, in the order of their latent codes."""
+    """Names of the proteins to train on."""
     if config.data.proteins is None:
         return store.names("train")
     return [store.protein(name).name for name in config.data.proteins]

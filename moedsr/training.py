@@ -97,7 +97,7 @@ def _checkpoint(trainer: Trainer, evaluator: Evaluator | None, metrics: dict[str
     if distributed.rank() != 0:
         return None
     if evaluator is not None:
-        extra["routing.json"] = routing_table(trainer.average, trainer.store, trainer.codes, step=trainer.step)
+        extra["routing.json"] = routing_table(trainer.average, trainer.store, trainer.proteins, step=trainer.step)
     folder = trainer.save(scratch / f"checkpoint_{trainer.step:07d}", metrics, extra)
     if evaluator is not None:
         write_surfaces(folder / "surfaces", evaluator)

@@ -22,7 +22,7 @@ def small_config() -> Config:
             hidden_channels=8,
         ),
         gate=GateConfig(top_k=2),
-        expert=ExpertConfig(count=4, hidden_layers=4, hidden_size=32, harmonic_channels=9, latent_size=8),
+        expert=ExpertConfig(kind="plain", count=4, hidden_layers=4, hidden_size=32, harmonic_channels=9, latent_size=8),
     )
 
 

@@ -15,23 +15,11 @@ from moedsr.batch import InitialDistances, ProteinBatch, TrainingBatch
 from moedsr.config import Config
 from moedsr.data.occupancy_points import OccupancyPoints
 from moedsr.data.off_surface import draw
+from moedsr.data.protein_file import StoredProtein
 from moedsr.data.protein_input import ProteinInput, collate, collate_distances
-from moedsr.data.store import StoredProtein, SurfaceStore
+from moedsr.data.store import SurfaceStore
+from moedsr.data.training_frames import trajectories
 from moedsr.errors import InputError
-
-
-def training_frames(protein: StoredProtein, config: Config) -> list[int]:
-    """Indices of the frames to train on: P0 first, then those of the wanted replicas, evenly spread."""
-    wanted = config.data.replicas
-    available = [i for i in range(1, len(protein.times)) if wanted is None or int(protein.replicas[i]) in wanted]
-    return [0, *spread(available, config.data.frames)]
-
-
-def spread(items: Sequence[int], count: int | None) -> list[int]:
-    """``count`` of the items, evenly spread, the last always among them; all when there are fewer."""
-    if count is None or count >= len(items):
-        return list(items)
-    return [items[(k + 1) * len(items) // count - 1] for k in range(count)]
 
 
 class BatchSampler:
@@ -40,7 +28,10 @@ class BatchSampler:
     Args:
         store: where the surfaces lie; read as needed, memory-mapped.
         config: what to sample.
-        names: training proteins; their order is that of the latent codes.
+        names: training proteins; what has a latent code, they or their replicas, is in their order.
+
+    Attributes:
+        trajectories: what is drawn from, in the order of the latent codes.
 
     Raises:
         InputError: no proteins, an unknown replica, or a batch that does not divide over the workers.
@@ -50,14 +41,14 @@ class BatchSampler:
         if not names:
             raise InputError(f"{store.path}: no protein to train on; the store's train split is empty")
         self.config = config
-        self._proteins = [store.protein(name) for name in names]
-        self._inputs: dict[int, ProteinInput] = {}  # each made when it is first drawn
-        self._frames = [training_frames(p, config) for p in self._proteins]
-        self._near = [OccupancyPoints(p, f) for p, f in zip(self._proteins, self._frames, strict=True)]
-        self._held: tuple[list[int], InitialDistances | None] = ([], None)
-        bare = [p.name for p, frames in zip(self._proteins, self._frames, strict=True) if len(frames) == 1]
+        proteins = [store.protein(name) for name in names]
+        self.trajectories = trajectories(proteins, config)
+        self._inputs: dict[str, ProteinInput] = {}  # each made when it is first drawn
+        self._near = [OccupancyPoints(each.protein, each.frames) for each in self.trajectories]
+        self._held: tuple[list[str], InitialDistances | None] = ([], None)
+        bare = [each.protein.name for each in self.trajectories if len(each.frames) == 1]
         if bare and config.data.frames != 0 and config.data.replicas is not None:
-            held = sorted({int(r) for r in self._proteins[0].replicas[1:]})
+            held = sorted({int(r) for r in proteins[0].replicas[1:]})
             raise InputError(
                 f"data.replicas is {list(config.data.replicas)}, but {bare[0]} in {store.path} has replicas {held}"
             )
@@ -67,10 +58,10 @@ class BatchSampler:
         training = self.config.training
         share = training.batch_size // workers
         places = range(rank * share, (rank + 1) * share)
-        chosen = [self._protein_at(step * training.batch_size + place) for place in places]
+        chosen = [self._trajectory_at(step * training.batch_size + place) for place in places]
         samples = [
-            self._sample(protein, np.random.default_rng([training.seed, step, place]))
-            for protein, place in zip(chosen, places, strict=True)
+            self._sample(index, np.random.default_rng([training.seed, step, place]))
+            for index, place in zip(chosen, places, strict=True)
         ]
         time, surface, normals, off_surface, noise, keep, near, occupied, unit = (
             torch.from_numpy(np.stack(column)) for column in zip(*samples, strict=True)
@@ -90,36 +81,39 @@ class BatchSampler:
 
     def _collate(self, chosen: list[int]) -> ProteinBatch:
         """A batch of proteins; grids, which are large, are put together again only when other proteins are drawn."""
-        inputs = [self._input(index) for index in chosen]
+        inputs = [self._input(self.trajectories[index].protein) for index in chosen]
+        by_name = {each.name: each for each in inputs}
         held, grids = self._held
-        if sorted(set(chosen)) != held:
-            held = sorted(set(chosen))
-            grids = collate_distances([self._input(index).initial_distance for index in held])
+        if sorted(by_name) != held:
+            held = sorted(by_name)
+            grids = collate_distances([by_name[name].initial_distance for name in held])
             self._held = held, grids
-        rows = grids and grids.rows([held.index(index) for index in chosen])
+        rows = grids and grids.rows([held.index(each.name) for each in inputs])
         return replace(
             collate([replace(each, initial_distance=None) for each in inputs], chosen), initial_distances=rows
         )
 
-    def _input(self, index: int) -> ProteinInput:
-        if index not in self._inputs:
-            self._inputs[index] = ProteinInput.of(self._proteins[index], self.config)
-        return self._inputs[index]
+    def _input(self, protein: StoredProtein) -> ProteinInput:
+        if protein.name not in self._inputs:
+            self._inputs[protein.name] = ProteinInput.of(protein, self.config)
+        return self._inputs[protein.name]
 
-    def _protein_at(self, position: int) -> int:
-        """Protein at a position of the endless stream of shuffled epochs."""
-        epoch, place = divmod(position, len(self._proteins))
-        order = np.random.default_rng([self.config.training.seed, epoch, 1 << 20]).permutation(len(self._proteins))
+    def _trajectory_at(self, position: int) -> int:
+        """Trajectory at a position of the endless stream of shuffled epochs."""
+        count = len(self.trajectories)
+        epoch, place = divmod(position, count)
+        order = np.random.default_rng([self.config.training.seed, epoch, 1 << 20]).permutation(count)
         return int(order[place])
 
     def _sample(self, index: int, random: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
         """Time (F,), surface points and normals (F, S, 3), off-surface points (F, Q, 3), gate noise, code mask,
         and what ``_near_surface`` gives."""
-        training, protein = self.config.training, self._proteins[index]
+        training, trajectory = self.config.training, self.trajectories[index]
+        protein = trajectory.protein
         frames = random.choice(
-            self._frames[index],
+            trajectory.frames,
             training.frames_per_protein,
-            replace=training.frames_per_protein > len(self._frames[index]),
+            replace=training.frames_per_protein > len(trajectory.frames),
         )
         parts = [
             draw(

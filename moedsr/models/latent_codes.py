@@ -1,4 +1,4 @@
-"""Latent codes z: one learned vector per training protein, none for any other."""
+"""Latent codes z: one learned vector per training protein, or per replica of it, none for any other."""
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +11,14 @@ class LatentCodes(nn.Module):
 
     Args:
         config: size and initial spread; the paper's N(0, 1) has norm √φ_z and swamps the coordinates, hence 1/√φ_z.
-        proteins: rows.
+        rows: number of codes.
     """
 
-    def __init__(self, config: ExpertConfig, proteins: int) -> None:
+    def __init__(self, config: ExpertConfig, rows: int) -> None:
         super().__init__()
         size = config.latent_size
         std = 1.0 if config.latent_init == "paper" or size == 0 else size**-0.5
-        self.table = nn.Parameter(torch.randn(proteins, size) * std)
+        self.table = nn.Parameter(torch.randn(rows, size) * std)
 
     def forward(self, index: Tensor, keep: Tensor | None = None) -> Tensor:
         """Codes (B, φ_z) of rows (B,), zero where the row is -1 or ``keep`` (B,) is 0."""
@@ -27,3 +27,7 @@ class LatentCodes(nn.Module):
             known = known * keep
         codes: Tensor = self.table[index.clamp_min(0)] * known[:, None]
         return codes
+
+    def mean(self) -> Tensor:
+        """(1, φ_z), of all rows."""
+        return self.table.detach().mean(0, keepdim=True)

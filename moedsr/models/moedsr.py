@@ -10,7 +10,7 @@ from moedsr.config import Config
 from moedsr.models.experts import EXPERTS, FieldContext
 from moedsr.models.experts.stacked import StackedLinear
 from moedsr.models.latent_codes import LatentCodes
-from moedsr.models.router import Router
+from moedsr.models.router import ROUTERS
 from moedsr.models.variants import choose
 
 
@@ -30,14 +30,14 @@ class MoEDSR(nn.Module):
 
     Args:
         config: architecture.
-        proteins: number of training proteins, each with a latent code.
+        codes: number of latent codes, one for each training protein or each of its replicas.
     """
 
-    def __init__(self, config: Config, proteins: int) -> None:
+    def __init__(self, config: Config, codes: int) -> None:
         super().__init__()
         self.config = config
-        self.router = Router(config)
-        self.codes = LatentCodes(config.expert, proteins)
+        self.router = choose(ROUTERS, config.router.backbone, "router.backbone")(config)
+        self.codes = LatentCodes(config.expert, codes)
         self.experts = choose(EXPERTS, config.expert.kind, "expert.kind")(config.expert, router=self.router.widths)
 
     def parameter_counts(self) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """The router: which experts should model this protein."""
 
 from dataclasses import replace
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,6 @@ from moedsr.config import Config
 from moedsr.models.encoders import ENCODERS, Encoding, RouterWidths
 from moedsr.models.gate import Gates, NoisyTopKGate
 from moedsr.models.geo_an import GeoAN
-from moedsr.models.variants import choose
 
 
 class Router(nn.Module):
@@ -22,7 +22,7 @@ class Router(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.point_features = GeoAN(config.router)
-        self.encoder = choose(ENCODERS, config.router.backbone, "router.backbone")(config.router)
+        self.encoder = ENCODERS[config.router.backbone](config.router)
         for part in (self.point_features, self.encoder):
             part.apply(_preserve_variance)
         self.gate = NoisyTopKGate(config.gate, features=config.router.protein_features, experts=config.expert.count)
@@ -40,6 +40,31 @@ class Router(nn.Module):
         """Channels of the encodings."""
         widths: RouterWidths = self.encoder.widths
         return widths if widths.local else replace(widths, local=(self.encoder.config.point_features,))
+
+
+class NoRouter(nn.Module):
+    """One expert for all: it computes nothing, and says nothing of a protein.
+
+    Args:
+        config: with a single expert.
+    """
+
+    widths: Final = RouterWidths(code=0, local=(0,))
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        assert config.expert.count == 1
+
+    def forward(self, proteins: ProteinBatch, noise: Tensor | None = None) -> tuple[Encoding, Gates]:
+        """Encodings of no channels, and the only expert for each protein."""
+        only = torch.ones_like(proteins.scale)[:, None]
+        encoding = Encoding(code=only[:, :0], local=(proteins.points[:, :0, None],))
+        first = torch.zeros_like(only)
+        return encoding, Gates(experts=first.long(), weights=only, logits=first)
+
+
+ROUTERS: dict[str, type[Router | NoRouter]] = {**dict.fromkeys(ENCODERS, Router), "none": NoRouter}
+"""By router.backbone."""
 
 
 @torch.no_grad()

@@ -10,14 +10,15 @@ from moedsr.data.store import SurfaceStore
 from moedsr.errors import InputError
 
 
-def open_store(checkpoint: Path, store: Path | None) -> SurfaceStore:
-    """The given store, else the one that the checkpoint was trained on.
+def open_store(checkpoint: Path | None, store: Path | None) -> SurfaceStore:
+    """The given store, else the one that the checkpoint was trained on; one of the two must be given.
 
     Raises:
         InputError: neither is on this machine, or it is damaged.
     """
     if store is not None:
         return SurfaceStore.open(store)
+    assert checkpoint is not None
     data = load_config(checkpoint).data
     found = data.store
     if found is None and data.source is not None:

@@ -12,8 +12,9 @@ METRICS = (
 ALL = "mean"
 NOTE = (
     "Means over frames, then over proteins; ± is the spread over the frames of one protein. Chamfer in units of "
-    "the protein's scale. naive: the initial structure for every frame; smoothed: the same, blurred; oracle: the "
-    "best static surface. gap closed: 0 is doing nothing, 1 all that a static surface can know."
+    "the protein's scale. naive: the initial structure for every frame; random: another frame; smoothed: the "
+    "initial structure, blurred; oracle: the best static surface; zero-code, mean-code: the model with no latent code "
+    "fitted on the initial structure. gap closed: 0 is doing nothing, 1 all that a static surface can know."
 )
 
 
@@ -25,7 +26,7 @@ def evaluation_table(evaluation: Evaluation, title: str) -> Table:
     rows += [_mean_row(evaluation, predictor) for predictor in evaluation.predictors]
     heads = ("protein", "predictor", *(head for head, _, _ in METRICS), "± IoU", "gap closed")
     failures = evaluation.mean("model", "failed")
-    note = f"{NOTE} Empty predictions: {failures:.0%} of the frames." if failures else NOTE
+    note = f"{NOTE} Empty predictions: {failures:.0%} of the frames." if failures > 0 else NOTE
     return Table(title, heads, tuple(rows), note)
 
 

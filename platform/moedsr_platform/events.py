@@ -18,7 +18,7 @@ from moedsr_platform.trial import FAILURE, TrialSpec, reason_of
 from moedsr_platform.trial_folder import pause_trial
 from moedsr_platform.worker import CHECKPOINT, ENDED, HISTORY, STEP
 
-PREFIXES = ("train/", "val/", "naive/", "smoothed/", "oracle/", "routing/", "perf/", "system/")
+PREFIXES = ("train/", "val/", "naive/", "random/", "smoothed/", "oracle/", "routing/", "perf/", "system/")
 
 
 class SweepListener:

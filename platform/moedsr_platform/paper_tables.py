@@ -9,10 +9,10 @@ import numpy as np
 
 from moedsr.errors import InputError
 from moedsr.score_pictures import write_groups
-from moedsr.scores import Evaluation
+from moedsr.scores import BASELINES, UNFITTED, Evaluation
 from moedsr_platform.evaluation_record import EvaluationRecord
 from moedsr_platform.routing_report import Routing
-from moedsr_platform.score_groups import BASELINES, SCORES, ScoreGroup
+from moedsr_platform.score_groups import SCORES, ScoreGroup
 from moedsr_platform.seed_means import SEED
 from moedsr_platform.tables import NOTHING, Table, number
 
@@ -39,11 +39,14 @@ def methods_table(records: Sequence[tuple["Run", EvaluationRecord]], split: str)
             )
     methods: dict[str, list[tuple[Evaluation, str]]] = {}
     first = records[0][1].evaluation
-    for baseline in first.predictors:
-        if baseline != "model":
+    for baseline in BASELINES:
+        if baseline in first.predictors:
             methods[baseline] = [(first, baseline)]
     for run, record in records:
-        methods.setdefault(_method(run, [other for other, _ in records]), []).append((record.evaluation, "model"))
+        method = _method(run, [other for other, _ in records])
+        for predictor, name in {"model": method, **{code: f"{method}, {code}" for code in UNFITTED.values()}}.items():
+            if predictor in record.evaluation.predictors:
+                methods.setdefault(name, []).append((record.evaluation, predictor))
     rows = [_row(protein, name, seeds) for protein in first.proteins for name, seeds in methods.items()]
     rows += [_all_row(first.proteins, name, seeds) for name, seeds in methods.items()]
     heads = (
@@ -55,7 +58,8 @@ def methods_table(records: Sequence[tuple["Run", EvaluationRecord]], split: str)
     )
     note = (
         "Means over frames, then over proteins. ± of one protein: over its frames; of all: over seeds where there are "
-        "several, else over proteins. naive: P0 for every frame; oracle: the best static surface."
+        "several, else over proteins. naive: P0 for every frame; random: another frame; oracle: "
+        "the best static surface; zero-code, mean-code: without fitting the latent code on P0."
     )
     return Table(f"Methods on the {split} proteins", heads, tuple(rows), note)
 

@@ -194,7 +194,7 @@ def result_text(board: Board, *, width: int = 160) -> str:
 
 MEMORISED = "scored on the frames that were trained on: how well they are held, not how well others are predicted"
 
-_SUMMARY = ("val/iou", "naive/iou", "smoothed/iou", "oracle/iou", "val/gap_closed")
+_SUMMARY = ("val/iou", "naive/iou", "random/iou", "smoothed/iou", "oracle/iou", "val/gap_closed")
 
 
 def clock(seconds: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from moedsr.config_file import did_you_mean
 from moedsr.errors import InputError
+from moedsr.scores import BASELINES
 from moedsr_platform.seed_means import SEED
 from moedsr_platform.tables import NOTHING, number
 
@@ -19,7 +20,6 @@ SCORES = (
     ("Chamfer", "chamfer", 4),
     ("normals", "normal_consistency", 3),
 )
-BASELINES = ("naive", "smoothed", "oracle")
 
 
 @dataclass(frozen=True)

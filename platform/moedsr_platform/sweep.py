@@ -330,12 +330,12 @@ def check_variants(sweep: SweepFile) -> None:
     Raises:
         InputError: an unknown router backbone or kind of expert.
     """
-    from moedsr.models.encoders import ENCODERS
     from moedsr.models.experts import EXPERTS
+    from moedsr.models.router import ROUTERS
     from moedsr.models.variants import choose
 
     for key, own, known in (
-        ("router.backbone", sweep.base.router.backbone, ENCODERS),
+        ("router.backbone", sweep.base.router.backbone, ROUTERS),
         ("expert.kind", sweep.base.expert.kind, EXPERTS),
     ):
         searched = sweep.search[key].values if key in sweep.search else ()

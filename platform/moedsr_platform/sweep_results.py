@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     ("IoU", "val/iou", 3),
     ("naive", "naive/iou", 3),
+    ("random", "random/iou", 3),
     ("smoothed", "smoothed/iou", 3),
     ("oracle", "oracle/iou", 3),
     ("gap closed", "val/gap_closed", 2),
@@ -27,7 +28,7 @@ COLUMNS = (
 )
 NOTE = (
     "Best first; scores on the validation proteins. naive: the initial structure for every frame; "
-    "oracle: the best static surface; gap closed: 0 is doing nothing, 1 all that can be known."
+    "random: another frame; oracle: the best static surface; gap closed: 0 is doing nothing, 1 all that can be known."
 )
 
 

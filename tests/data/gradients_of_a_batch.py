@@ -21,10 +21,13 @@ batch = make_batch((40, 30, 50, 20))
 share = 4 // world
 own = select_batch(batch, list(range(rank * share, (rank + 1) * share)))
 results = {}
-for kind in EXPERTS:
+cases: dict[str, dict[str, dict[str, object]]] = {kind: {"expert": {"kind": kind}} for kind in EXPERTS}
+cases["no router"] = {"router": {"backbone": "none"}, "gate": {"top_k": 1}, "expert": {"kind": "dsr", "count": 1}}
+for kind, changes in cases.items():
     torch.manual_seed(3)
     config = small_config()
-    model = MoEDSR(config.model_copy(update={"expert": config.expert.model_copy(update={"kind": kind})}), 4).double()
+    changed = {name: getattr(config, name).model_copy(update=values) for name, values in changes.items()}
+    model = MoEDSR(config.model_copy(update=changed), 4).double()
     parallel = DistributedDataParallel(model, forward_sync_buffers=False)
     for balance in LOAD_BALANCE:
         model.zero_grad(set_to_none=True)

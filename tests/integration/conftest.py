@@ -112,7 +112,7 @@ name: {name}
     hidden_channels: 4
     layers: 1
   gate: {{top_k: 2}}
-  expert: {{count: 2, hidden_layers: 2, hidden_size: 24, harmonic_channels: 4, latent_size: 4}}
+  expert: {{kind: plain, count: 2, hidden_layers: 2, hidden_size: 24, harmonic_channels: 4, latent_size: 4}}
   training:
     steps: {steps}
     batch_size: 2

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from moedsr.config import Config
-from moedsr.data.batches import BatchSampler, spread, training_frames
+from moedsr.data.batches import BatchSampler
 from moedsr.data.store import SurfaceStore
+from moedsr.data.training_frames import spread, training_frames
 from moedsr.errors import InputError
 
 

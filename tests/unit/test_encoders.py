@@ -12,7 +12,7 @@ from moedsr.config import Config, RouterConfig
 from moedsr.errors import InputError
 from moedsr.models.encoders import ENCODERS, SurfaceEncoder
 from moedsr.models.encoders._cloud import CoordinateEncoder
-from moedsr.models.router import Router
+from moedsr.models.moedsr import MoEDSR
 
 MakeProteins = Callable[..., ProteinBatch]
 Turn = Callable[[ProteinBatch], tuple[ProteinBatch, torch.Tensor]]
@@ -132,6 +132,6 @@ def test_normals_are_read_where_asked_for(backbone: str, small_config: Config, m
 def test_unknown_backbone_names_the_nearest(small_config: Config) -> None:
     config = small_config.model_copy(update={"router": small_config.router.model_copy(update={"backbone": "pointnet"})})
     with pytest.raises(
-        InputError, match=r"router\.backbone is `pointnet`.*pointnet2.*must be one of dmasif, point_tran"
+        InputError, match=r"router\.backbone is `pointnet`.*pointnet2.*must be one of dmasif, none, point_tran"
     ):
-        Router(config)
+        MoEDSR(config, 1)

@@ -1,13 +1,20 @@
 import math
+from typing import get_args
 
+import numpy as np
 import pytest
+import torch
 
 from moedsr.config import Config
+from moedsr.data.protein_input import ProteinInput, collate
 from moedsr.data.store import SurfaceStore
 from moedsr.errors import InputError
 from moedsr.evaluation import Evaluator
+from moedsr.inference import ProteinField, UnseenCode, protein_field
 from moedsr.models.moedsr import MoEDSR
-from moedsr.scores import Evaluation, FrameScore
+from moedsr.scores import BASELINES, Evaluation, FrameScore
+
+CODES = get_args(UnseenCode)
 
 
 def score(protein: str, frame: int, predictor: str, iou: float) -> FrameScore:
@@ -33,17 +40,39 @@ def test_means_are_over_frames_then_proteins() -> None:
 
 
 def test_model_beside_baselines(tiny_run: Config, tiny_store: SurfaceStore) -> None:
-    evaluator = Evaluator(tiny_store, tiny_store.names("val"), tiny_run, smoothed=True)
+    evaluator = Evaluator(tiny_store, tiny_store.names("val"), tiny_run, smoothed=True, unfitted=True)
     evaluation = evaluator.evaluate(MoEDSR(tiny_run, 2).eval(), {})
-    assert evaluation.predictors == ["naive", "smoothed", "model", "oracle"]
+    assert evaluation.predictors == ["naive", "random", "smoothed", "zero-code", "model", "oracle"]
     assert evaluation.proteins == ["1gl1_I"]
     naive, oracle = (evaluation.mean(who, "iou") for who in ("naive", "oracle"))
     assert 0.2 < naive < oracle < 1
+    assert 0.2 < evaluation.mean("random", "iou") < oracle
+    assert {"random/iou", "val/iou"} <= evaluation.tracked().keys()
+    assert not any(name.startswith("zero") for name in evaluation.tracked())
+    assert [s for s in evaluation.scores if s.predictor in BASELINES] == list(evaluator.baselines().scores)
     assert all(math.isfinite(value) for s in evaluation.scores for value in s.values.values())
     again = evaluator.evaluate(MoEDSR(tiny_run, 2).eval(), {})
     assert [s for s in again.scores if s.predictor == "naive"] == [
         s for s in evaluation.scores if s.predictor == "naive"
     ]
+
+
+def test_a_new_protein_may_have_the_mean_code(tiny_run: Config, tiny_store: SurfaceStore) -> None:
+    """Where training drops no codes, a code of zero is as strange as any: the mean stands beside the fitted one."""
+    training = tiny_run.training.model_copy(update={"latent_dropout": 0.0})
+    model = MoEDSR(tiny_run.model_copy(update={"training": training}), 2).eval()
+    with torch.no_grad():
+        for parameter in model.experts.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    evaluation = Evaluator(tiny_store, ["1gl1_I"], tiny_run, unfitted=True).evaluate(model, {})
+    assert evaluation.predictors == ["naive", "random", "mean-code", "model", "oracle"]
+    protein = tiny_store.protein("1gl1_I")
+    given, initial, points = ProteinInput.of(protein, tiny_run), protein.frame(0), np.full((1, 3), 0.3)
+    values = {code: protein_field(model, given, initial, unseen_code=code)(points, 0.0)[0] for code in CODES}
+    assert len(set(values.values())) == 3
+    proteins = collate([given], [-1])
+    assert values["mean"] == ProteinField(model, proteins, model.codes.table.mean(0)[None])(points, 0.0)[0]
+    assert values["zero"] == ProteinField(model, proteins)(points, 0.0)[0]
 
 
 def test_truth_scores_one_against_itself(tiny_run: Config, tiny_store: SurfaceStore) -> None:

@@ -17,14 +17,28 @@ from moedsr.models.moedsr import MoEDSR
 MakeBatch = Callable[..., TrainingBatch]
 Turn = Callable[[ProteinBatch], tuple[ProteinBatch, torch.Tensor]]
 
-KINDS = {kind: {"kind": kind} for kind in EXPERTS} | {"warp": {"kind": "anchored", "anchor_mode": "warp"}}
-"""Every kind, and what changes how one computes; distances and times of the small proteins are in tens of Å."""
+KINDS: dict[str, dict[str, object]] = {
+    **{kind: {"kind": kind} for kind in EXPERTS},
+    "warp": {"kind": "anchored", "anchor_mode": "warp"},
+    **{f"{kind} alone": {"kind": kind, "count": 1} for kind in ("plain", "anchored", "dsr")},
+    "warp alone": {"kind": "anchored", "anchor_mode": "warp", "count": 1},
+}
+"""Every kind, what changes how one computes, and those that work without a router."""
+
+INVARIANT = [kind for kind in KINDS if not kind.startswith(("plain", "dsr"))]
 
 
 def configured(config: Config, kind: str, **changes: object) -> Config:
-    """The configuration with experts of that kind, in a router of l_max 2."""
+    """The configuration with experts of that kind, behind a router of l_max 2, or one alone without any."""
     expert = config.expert.model_copy(update=KINDS[kind] | changes)
-    return config.model_copy(update={"expert": expert, "router": config.router.model_copy(update={"l_max": 2})})
+    router = {"backbone": "none"} if expert.count == 1 else {"l_max": 2}
+    return config.model_copy(
+        update={
+            "expert": expert,
+            "router": config.router.model_copy(update=router),
+            "gate": config.gate.model_copy(update={"top_k": min(2, expert.count)}),
+        }
+    )
 
 
 def randomised(config: Config, proteins: int = 2) -> MoEDSR:
@@ -69,7 +83,7 @@ def test_is_the_gated_sum_of_the_chosen_experts(kind: str, small_config: Config,
     batch = make_batch()
     context = model.context(batch.proteins)
     value, _ = model.field(batch.surface_points, batch.time, context)
-    untouched = set(range(small_config.expert.count)) - set(context.gates.experts.flatten().tolist())
+    untouched = set(range(model.config.expert.count)) - set(context.gates.experts.flatten().tolist())
     with torch.no_grad():
         for parameter in model.experts.parameters():
             for index in untouched:
@@ -116,7 +130,7 @@ def test_tiny_clouds_and_points_on_points(
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "plain"])
+@pytest.mark.parametrize("kind", INVARIANT)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-10)])
 def test_turns_and_moves_with_the_protein(
     kind: str, dtype: torch.dtype, tolerance: float, small_config: Config, make_batch: MakeBatch, turn: Turn
@@ -178,9 +192,10 @@ def test_starts_as_a_sphere(
     assert 0.75 < gradient.norm(dim=-1).mean() < 1.25
 
 
-def test_plain_is_not_equivariant(small_config: Config, make_batch: MakeBatch, turn: Turn) -> None:
+@pytest.mark.parametrize("kind", ["plain", "dsr"])
+def test_plain_is_not_equivariant(kind: str, small_config: Config, make_batch: MakeBatch, turn: Turn) -> None:
     """The paper's claim fails: turning protein and query together changes the plain field by more than its spread."""
-    model, batch = randomised(small_config), make_batch()
+    model, batch = randomised(configured(small_config, kind)), make_batch()
     turned, rotation = turn(batch.proteins)
     value, _ = model.field(batch.surface_points, batch.time, model.context(batch.proteins))
     other, _ = model.field(batch.surface_points @ rotation.T, batch.time, model.context(turned))

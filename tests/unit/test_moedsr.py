@@ -10,10 +10,10 @@ def model(count: int, top_k: int) -> MoEDSR:
             "data": {"source": "mini-atlas"},
             "router": {"layers": 1, "hidden_channels": 8, "point_features": 8},
             "gate": {"top_k": top_k},
-            "expert": {"count": count, "hidden_layers": 2, "hidden_size": 16},
+            "expert": {"kind": "plain", "count": count, "hidden_layers": 2, "hidden_size": 16},
         }
     )
-    return MoEDSR(config, proteins=3)
+    return MoEDSR(config, codes=3)
 
 
 def test_weights_that_compute_for_one_protein_are_those_of_the_chosen_experts() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ class BodyWeights:
     side: Tensor  # (H, side) first layer, from time and codes
     bias: Tensor  # (H,) first layer
     skip_side: Tensor  # (H, side)
-    hidden: list[tuple[Tensor, Tensor]]  # (H, H), (H,) for layers 1…
+    hidden: list[tuple[Tensor, Tensor]]  # (H, H), (H,) for layers 1…, less where narrowed
     last: Tensor  # (outputs, H)
     last_bias: Tensor  # (outputs,)
 
@@ -44,16 +45,23 @@ class ExpertBody(nn.Module):
         config: sizes.
         side: number of side inputs, time and codes.
         outputs: numbers per point.
+        narrowed: by so many units the layer that meets the skip connection is narrower, as it is where the inputs
+            take their place instead of being added.
+
+    Attributes:
+        widths: of the hidden layers.
     """
 
-    def __init__(self, config: ExpertConfig, *, side: int, outputs: int = 1) -> None:
+    def __init__(self, config: ExpertConfig, *, side: int, outputs: int = 1, narrowed: int = 0) -> None:
         super().__init__()
         count, width = config.count, config.hidden_size
         self.beta = config.softplus_beta
         self.skip = config.hidden_layers // 2
-        self.first_side = StackedLinear(count, side, width)
+        self.widths = [width] * config.hidden_layers
+        self.widths[self.skip - 1] -= narrowed
+        self.first_side = StackedLinear(count, side, self.widths[0])
         self.skip_side = StackedLinear(count, side, width, bias=False)
-        self.hidden = nn.ModuleList(StackedLinear(count, width, width) for _ in range(config.hidden_layers - 1))
+        self.hidden = nn.ModuleList(StackedLinear(count, *pair) for pair in pairwise(self.widths))
         self.last = StackedLinear(count, width, outputs)
         # random side columns would swamp the coordinates and leave no zero level set
         for layer in (self.first_side, self.skip_side, self.last):

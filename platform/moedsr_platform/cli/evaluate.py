@@ -5,15 +5,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from moedsr.errors import InputError
+
 if TYPE_CHECKING:
     from moedsr_platform.evaluation_record import EvaluationRecord
+
+ALONE = "baselines"
+"""In place of a model: what needs no learning, by itself."""
 
 SURFACE_SAMPLES = 20_000
 """Points on each surface for Chamfer and normals."""
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", metavar="MODEL|baselines")
 @click.option("--store", type=click.Path(path_type=Path), help="Surface store; default: the one it was trained on.")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
 @click.option("--protein", "proteins", multiple=True, help="Only this one; may be repeated; default: all.")
@@ -34,17 +39,21 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Score MODEL on a split: IoU, Chamfer, normal consistency, beside doing nothing and the best static
-    surface.
+    surface. `baselines` in its place scores those alone, on --store.
 
     Scores of a whole split are kept with the run that made the model, for `moedsr report table1`.
 
-    naive: the initial structure for every frame. smoothed: the same, blurred by a width fitted on training
-    proteins. oracle: the best static surface, which sees the frames themselves.
+    naive: the initial structure for every frame. random: another frame, drawn at random. smoothed: the initial
+    structure, blurred by a width fitted on training proteins. oracle: the best static surface, which sees the frames
+    themselves. zero-code, mean-code: a model whose latent code is fitted on the initial structure, without that fit.
     """
     from moedsr_platform.model_reference import resolve
 
-    checkpoint = resolve(model)
-    from moedsr.evaluation import Evaluator  # seconds long: only once the model is known to exist
+    checkpoint = None if model == ALONE else resolve(model)
+    if checkpoint is None and store is None:
+        raise InputError("`moedsr evaluate baselines` needs --store STORE: no model names one")
+    from moedsr.config import Config, DataConfig  # seconds long: only once the model is known to exist
+    from moedsr.evaluation import Evaluator
     from moedsr.inference import SurfacePredictor
     from moedsr_platform.evaluation_record import EvaluationRecord
     from moedsr_platform.evaluation_store import names_of, open_store
@@ -53,19 +62,24 @@ def evaluate(
 
     surfaces = open_store(checkpoint, store)
     names = names_of(surfaces, split, proteins)
-    predictor = SurfacePredictor.load(checkpoint, device=device)
+    predictor = None if checkpoint is None else SurfacePredictor.load(checkpoint, device=device)
+    config = Config(data=DataConfig(store=store)) if predictor is None else predictor.config
     # training scores a few frames on a coarse grid to save time; here all count, on the whole grid
-    settings = predictor.config.evaluation.model_copy(
+    settings = config.evaluation.model_copy(
         update={"split": split, "frames": frames, "grid_stride": stride, "surface_samples": SURFACE_SAMPLES}
     )
-    config = predictor.config.model_copy(update={"evaluation": settings})
-    codes = {name: row for row, name in enumerate(predictor.meta.proteins)}
-    evaluator = Evaluator(surfaces, names, config, smoothed=True)
-    with progress("frames", sum(len(evaluator.truth(name).frames) for name in names)) as advance:
-        result = evaluator.evaluate(
-            predictor.model, codes, progress=lambda name, done, total: advance(f"{name} {done}/{total}")
-        )
-    if not proteins:
+    config = config.model_copy(update={"evaluation": settings})
+    evaluator = Evaluator(surfaces, names, config, smoothed=True, unfitted=True)
+    if predictor is None:
+        result = evaluator.baselines()
+    else:
+        with progress("frames", sum(len(evaluator.truth(name).frames) for name in names)) as advance:
+            result = evaluator.evaluate(
+                predictor.model,
+                predictor.meta.code_rows,
+                progress=lambda name, done, total: advance(f"{name} {done}/{total}"),
+            )
+    if not proteins and predictor is not None:
         _keep(model, EvaluationRecord(
             split=split, store_fingerprint=surfaces.fingerprint, grid_stride=stride, evaluation=result
         ))  # fmt: skip

@@ -67,14 +67,22 @@ ROUTERS: dict[str, type[Router | NoRouter]] = {**dict.fromkeys(ENCODERS, Router)
 """By router.backbone."""
 
 
+_COORDINATES = 3  # alone they lose no direction
+
+
 @torch.no_grad()
 def _preserve_variance(module: nn.Module) -> None:
-    """He initialisation without biases for ordinary linear layers.
+    """He initialisation for ordinary linear layers, without biases, and blind to what all inputs share.
 
-    torch's default shrinks what differs between points at every layer and adds the same random bias to all of them:
-    after four layers all proteins would begin with almost one code, and the gate would have nothing to tell apart.
+    torch's default shrinks what differs between points at every layer and adds the same random bias to all of them.
+    Even without, activations are positive in the mean whatever the protein, and maxima over neighbours are more so:
+    random weights turn that into a part that all codes share, and at every layer it grows. Weights that sum to zero
+    over their inputs do not see it. Otherwise all proteins would begin with almost one code, and the gate would have
+    nothing to tell apart.
     """
     if isinstance(module, nn.Linear):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.in_features > _COORDINATES:
+            module.weight -= module.weight.mean(1, keepdim=True)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

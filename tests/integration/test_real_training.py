@@ -127,6 +127,25 @@ def test_what_the_user_reads_at_the_end(sweep: Done) -> None:
     assert f"  export MOEDSR_HOME={sweep.folder / 'results'}\n  moedsr ui\n" in sweep.output
 
 
+@pytest.mark.slow
+def test_time_modes_train_on_a_store_of_each(tmp_path: Path, tiny_file: Callable[..., Path], execute: Execute) -> None:
+    """sweeps/ablations/time_mode.yaml in a tiny form: two stores with the same frames at other times."""
+    file = tiny_file(tmp_path / "modes.yaml")
+    text = file.read_text(encoding="utf-8")
+    searched = "  expert.count: {grid: [2, 3]}"
+    assert searched in text
+    file.write_text(text.replace(searched, "  data.prepare.time_mode: {grid: [concat, replica]}"), encoding="utf-8")
+    done = execute("sweep", file, tmp_path)
+    trials = {run.data.params["data.prepare.time_mode"]: run for run in done.runs if run not in done.parents}
+    assert set(trials) == {"concat", "replica"}
+    concat, replica = trials["concat"].data, trials["replica"].data
+    assert all(math.isfinite(data.metrics["val/iou"]) for data in (concat, replica))
+    assert concat.params["data.store"] != replica.params["data.store"]
+    for baseline in ("naive/iou", "random/iou", "oracle/iou"):
+        assert concat.metrics[baseline] == pytest.approx(replica.metrics[baseline], abs=1e-12)
+    assert concat.metrics["train/loss"] != replica.metrics["train/loss"]
+
+
 def test_two_workers_take_the_same_steps_as_one(
     sweep: Done, tmp_path: Path, tiny_file: Callable[..., Path], execute: Execute
 ) -> None:

@@ -228,7 +228,7 @@ def test_equivariant_refuses_a_blind_router(equivariant: tuple[int, ...], channe
 
 def test_unknown_kind_names_the_nearest(small_config: Config) -> None:
     expert = small_config.expert.model_copy(update={"kind": "anchord"})
-    with pytest.raises(InputError, match=r"expert\.kind is `anchord`.*anchored.*must be one of anchored, equivariant"):
+    with pytest.raises(InputError, match=r"expert\.kind is `anchord`.*anchored.*must be one of anchored, dsr, equi"):
         MoEDSR(small_config.model_copy(update={"expert": expert}), 1)
 
 

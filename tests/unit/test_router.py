@@ -162,7 +162,7 @@ def test_gates(experts: int, top_k: int) -> None:
 
 @pytest.mark.parametrize("backbone", ENCODERS)
 def test_proteins_begin_with_different_codes(backbone: str, small_config: Config, make_proteins: MakeProteins) -> None:
-    """They spread by 40 % of their size; with He's weights alone by 10 % in some backbones, and all are routed alike."""
+    """They spread by 40 % of their size; with He's weights alone in some by 10 %, all routed alike."""
     config = small_config.model_copy(update={"router": RouterConfig(backbone=backbone)})
     proteins, spreads = make_proteins((160, 120, 200, 90)), []
     for seed in range(3):

@@ -33,6 +33,13 @@ LEVELS: dict[str, tuple[float, ...]] = {
 }
 STEPS, VALIDATE_EVERY = 108, 12
 TINY = {
+    "expert.kind": "plain",
+    "expert.latent_size": 16,
+    "expert.softplus_beta": 100.0,
+    "router.residue_features": 32,
+    "router.protein_features": 32,
+    "router.nearest_residues": 16,
+    "training.occupancy_points": 0,
     "router.cloud_points": 48,
     "router.point_features": 8,
     "router.hidden_channels": 8,

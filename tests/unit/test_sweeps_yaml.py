@@ -17,7 +17,7 @@ def is_run(path: Path) -> bool:
 
 
 def test_there_are_sweeps_and_runs() -> None:
-    assert {"quickstart.yaml", "paper_table2.yaml"} <= {path.name for path in FILES}
+    assert {"quickstart.yaml", "paper_table2.yaml", "baseline_dsr.yaml"} <= {path.name for path in FILES}
     assert any(is_run(path) for path in FILES)
 
 
@@ -45,8 +45,32 @@ def test_table_2_is_complete() -> None:
         "loss.latent_weight": (0.001, 0.1),
         "loss.sdf_weight": (1.0, 10.0),
     }
+    assert sweep.base.expert.kind == "plain"
+    router = sweep.base.router
+    assert {router.radial_range, router.residue_distance, router.neighbor_weight, router.pooling} == {"paper"}
     assert (sweep.seeds, sweep.sampler) == (3, "random")
     assert (sweep.resources.workers, sweep.resources.gpus_per_worker) == (4, 1)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SWEEPS)))
+def test_the_kind_of_expert_is_said(path: Path) -> None:
+    """The default may change; what a file is about may not."""
+    sweep = load_run(path) if is_run(path) else load_sweep(path)
+    assert "kind" in sweep.base.expert.model_fields_set or "expert.kind" in sweep.search
+
+
+def test_dsr_is_as_published() -> None:
+    sweep = load_sweep(SWEEPS / "baseline_dsr.yaml")
+    router, expert, training = sweep.base.router, sweep.base.expert, sweep.base.training
+    assert (router.backbone, expert.kind, expert.latent_per) == ("none", "dsr", "replica")
+    assert (expert.hidden_layers, expert.hidden_size, expert.latent_size, expert.softplus_beta) == (8, 512, 192, 100)
+    assert (training.learning_rate, training.latent_learning_rate, training.schedule) == (1e-4, 1e-3, "halving")
+    assert (training.halvings, training.warmup_steps, training.gradient_clip, training.weight_decay) == (20, 0, None, 0)
+    assert (training.batch_size, training.frames_per_protein, training.global_fraction) == (1, 1, 0.125)
+    assert training.surface_points == sweep.base.data.prepare.surface_points
+    loss = sweep.base.loss
+    assert (loss.normal_weight, loss.eikonal_weight, loss.latent_weight) == (1.0, 0.1, 0.001)
+    assert loss.load_balance_weight == loss.occupancy_weight == training.ema_decay == training.latent_dropout == 0
 
 
 def test_sweeps_holds_no_python() -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from moedsr import distributed
 from moedsr.baselines import leave_one_out_levels, metric_grid_mesh, other_frames
 from moedsr.config import Config
+from moedsr.data.conformation import SurfaceFrame
 from moedsr.data.protein_file import StoredProtein
 from moedsr.data.protein_input import ProteinInput
 from moedsr.data.store import SurfaceStore
@@ -91,19 +92,12 @@ class Evaluator:
             protein, initial = ProteinInput.of(truth.protein, model.config), truth.protein.frame(0)
             for row in {self._row(name, frame) for frame in truth.frames}:
                 self._fields[name, row] = protein_field(model, protein, initial, code_index=row)
+            unfitted = self._without_fit(model, protein, initial)
             for place, frame in enumerate(truth.frames):
                 scores.append(self._score_field("model", self.field(name, frame), truth, place))
+                if unfitted is not None and self._row(name, frame) < 0:
+                    scores.append(self._score_field(*unfitted, truth, place))
                 progress(name, place + 1, len(truth.frames))
-            fitted = (name, -1) in self._fields and model.config.evaluation.unseen_code == "fit"
-            if self._unfitted and fitted and can_fit_code(model):
-                # training without code dropout has never met a code of zero
-                code: UnseenCode = "zero" if model.config.training.latent_dropout else "mean"
-                field = protein_field(model, protein, initial, unseen_code=code)
-                scores += [
-                    self._score_field(UNFITTED[code], field, truth, place)
-                    for place, frame in enumerate(truth.frames)
-                    if self._row(name, frame) < 0
-                ]
         return self._gathered(scores)
 
     def baselines(self) -> Evaluation:
@@ -113,6 +107,16 @@ class Evaluator:
     def field(self, name: str, frame: int) -> ProteinField:
         """Of the model scored last, with the latent code of one frame of one of this worker's proteins."""
         return self._fields[name, self._row(name, frame)]
+
+    def _without_fit(
+        self, model: MoEDSR, protein: ProteinInput, initial: SurfaceFrame
+    ) -> tuple[str, ProteinField] | None:
+        """The model as it is for a new protein without a fitted code, and its name; None where no code is fitted."""
+        if not self._unfitted or model.config.evaluation.unseen_code != "fit" or not can_fit_code(model):
+            return None
+        # training without code dropout has never met a code of zero
+        code: UnseenCode = "zero" if model.config.training.latent_dropout else "mean"
+        return UNFITTED[code], protein_field(model, protein, initial, unseen_code=code)
 
     def _row(self, name: str, frame: int) -> int:
         return code_row(self._codes, name, int(self.truth(name).protein.replicas[frame]))

@@ -153,7 +153,7 @@ def test_each_replica_has_a_code(tiny_run: Config, tiny_store: SurfaceStore, tmp
 
 @pytest.mark.slow
 def test_memorises_a_protein(tiny_run: Config, tiny_store: SurfaceStore, tmp_path: Path) -> None:
-    """P0 and the two frames of each replica: the one network holds them, each with its own code."""
+    """P0 and two frames of each of three replicas: the one network holds them as no static surface could."""
     config = alone(tiny_run, hidden_layers=6, hidden_size=128, latent_size=16)
     training = {
         "steps": 700, "batch_size": 1, "frames_per_protein": 1, "surface_points": 400, "learning_rate": 1e-3,
@@ -170,5 +170,5 @@ def test_memorises_a_protein(tiny_run: Config, tiny_store: SurfaceStore, tmp_pat
     reports: list[TrainingReport] = []
     train(config, tiny_store.path, report=reports.append, scratch=tmp_path, device="cpu")
     scores = reports[-1].metrics
-    assert scores["val/iou"] > 0.85
-    assert scores["val/iou"] > scores["oracle/iou"]
+    assert scores["val/iou"] > 0.75
+    assert scores["val/iou"] > max(scores["naive/iou"], scores["oracle/iou"]) + 0.1

@@ -134,6 +134,8 @@ def test_time_modes_train_on_a_store_of_each(tmp_path: Path, tiny_file: Callable
     text = file.read_text(encoding="utf-8")
     searched = "  expert.count: {grid: [2, 3]}"
     assert searched in text
+    assert "frames: 4," in text
+    text = text.replace("frames: 4,", "frames: 6,")  # as many of each of three replicas
     file.write_text(text.replace(searched, "  data.prepare.time_mode: {grid: [concat, replica]}"), encoding="utf-8")
     done = execute("sweep", file, tmp_path)
     trials = {run.data.params["data.prepare.time_mode"]: run for run in done.runs if run not in done.parents}

@@ -113,6 +113,7 @@ class TrainingBatch(_Tensors):
     off_surface_points: Tensor  # (B, F, Q, 3) normalised
     occupancy_points: Tensor  # (B, F, V, 3) normalised, near P0's surface
     occupied: Tensor  # (B, F, V) 1 where the frame is inside, else 0
-    occupancy_unit: Tensor  # (B,) share of such points that the best static surface gets right and P0 gets wrong
+    inside_cost: Tensor  # (B,) of such a point wrongly inside; wrongly outside costs 1
+    occupancy_unit: Tensor  # (B,) cost of the points that P0 gets wrong, less that of the best static surface
     gate_noise: Tensor  # (B, N_E) standard normal
     keep_code: Tensor  # (B,) 1 keeps the latent code, 0 drops it

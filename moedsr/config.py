@@ -211,6 +211,11 @@ class LossConfig(Section):
         "surface gains over P0; not in the paper",
     )
     occupancy_width: PositiveFloat = Field(1.0, description="Å, over which outside turns into inside in that loss")
+    change_weight: Weight = Field(
+        0.0,
+        description="weight of the mean square, in Å², of how far the field is from P0's signed distance at the same "
+        "points; anchored only; not in the paper",
+    )
     load_balance_weight: Weight = Field(0.01, description="λ_2 (the paper's table calls it α_2)")
     load_balance: Literal["switch", "paper", "cv2"] = Field(
         "switch",
@@ -285,6 +290,11 @@ class Config(Section):
         if self.loss.occupancy_weight > 0 and self.training.occupancy_points == 0:
             raise ValueError(
                 "loss.occupancy_weight is above 0, but training.occupancy_points is 0; it must be at least 1"
+            )
+        if self.loss.change_weight > 0 and (self.expert.kind != "anchored" or self.training.occupancy_points == 0):
+            raise ValueError(
+                "loss.change_weight is above 0, but needs expert.kind anchored and training.occupancy_points of at "
+                f"least 1, not {self.expert.kind} and {self.training.occupancy_points}"
             )
         if self.router.backbone == "none" and self.expert.count > 1:
             raise ValueError(

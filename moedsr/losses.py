@@ -11,7 +11,7 @@ from moedsr.distributed import global_sum, world_size
 from moedsr.models.gate import Gates
 from moedsr.models.moedsr import Prediction
 
-_TERMS = ("loss", "manifold", "normal", "eikonal", "latent", "load_balance", "occupancy")
+_TERMS = ("loss", "manifold", "normal", "eikonal", "latent", "load_balance", "occupancy", "change")
 LOSS_NAMES = tuple(f"train/{term}" for term in _TERMS)
 
 
@@ -25,12 +25,13 @@ class Losses:
     latent: Tensor
     load_balance: Tensor
     occupancy: Tensor
+    change: Tensor
     total: Tensor
 
     def stacked(self) -> Tensor:
-        """(7,) in the order of LOSS_NAMES, without gradient."""
-        named = (self.manifold, self.normal, self.eikonal, self.latent, self.load_balance, self.occupancy)
-        return torch.stack([term.detach() for term in (self.total, *named)])
+        """(8,) in the order of LOSS_NAMES, without gradient."""
+        paper = (self.manifold, self.normal, self.eikonal, self.latent, self.load_balance)
+        return torch.stack([term.detach() for term in (self.total, *paper, self.occupancy, self.change)])
 
 
 def training_losses(prediction: Prediction, batch: TrainingBatch, config: LossConfig) -> Losses:
@@ -51,6 +52,9 @@ def training_losses(prediction: Prediction, batch: TrainingBatch, config: LossCo
     occupancy = occupancy_loss(prediction.occupancy_value, batch, config.occupancy_width)
     if config.occupancy_weight:
         total = total + config.occupancy_weight * occupancy
+    change = change_loss(prediction, batch.proteins.scale)
+    if config.change_weight:
+        total = total + config.change_weight * change
     if config.router_z_weight:
         total = total + config.router_z_weight * router_z_loss(gates)
     return Losses(
@@ -60,6 +64,7 @@ def training_losses(prediction: Prediction, batch: TrainingBatch, config: LossCo
         latent=latent,
         load_balance=balance,
         occupancy=occupancy,
+        change=change,
         total=total,
     )
 
@@ -81,11 +86,15 @@ def eikonal_loss(off_surface_gradient: Tensor) -> Tensor:
 
 
 def occupancy_loss(value: Tensor, batch: TrainingBatch, width: float) -> Tensor:
-    """Mean |σ(-F) - inside| at points near P0's surface, in units of what a protein has to gain.
+    """Cost of wrong points near P0's surface, in units of what a protein has to gain.
 
-    Least where F is negative at the points that are inside in most frames, which is the best static surface. Divided
-    by each protein's gap, so that a protein that hardly moves, where little can be won, is not overruled by one that
-    moves much: what is minimised is the mean over proteins of 1 - gap_closed, but for the smooth step.
+    A point wrongly outside costs one, a point wrongly inside ρ, P0's own IoU. With I points inside both and U inside
+    either, one more of the first kind that is put right raises I by one, one more of the second lowers U by one, and
+    d(I/U) = (dI - I/U dU) / U: so weighed, to lower the cost is to raise the IoU. With equal costs every part that is
+    inside in less than half of the frames would be cut off, and the surface shrink.
+
+    Divided by each protein's gap, so that a protein that hardly moves, where little can be won, is not overruled by
+    one that moves much: what is minimised is about the mean over proteins of 1 - gap_closed.
 
     Args:
         value: (B, F, V) normalised.
@@ -95,7 +104,24 @@ def occupancy_loss(value: Tensor, batch: TrainingBatch, width: float) -> Tensor:
     if value.shape[-1] == 0:
         return value.new_zeros(())
     inside = torch.sigmoid(-value * (batch.proteins.scale / width)[:, None, None])
-    return ((inside - batch.occupied).abs().mean((1, 2)) / batch.occupancy_unit).mean()
+    wrong = batch.occupied * (1 - inside) + batch.inside_cost[:, None, None] * (1 - batch.occupied) * inside
+    return (wrong.mean((1, 2)) / batch.occupancy_unit).mean()
+
+
+def change_loss(prediction: Prediction, scale: Tensor) -> Tensor:
+    """Mean (F - S)² in Å² at the same points, S being P0's signed distance; zero where the model does not know S.
+
+    Keeps the field at P0 where there is no reason to leave it. Inside and outside alone do not say how far a field may
+    go once its sign is right, and the surface would be cut off clean where it need only give way a little.
+
+    Args:
+        prediction: of the batch.
+        scale: (B,) Å per normalised unit.
+    """
+    if prediction.initial_value.shape[-1] == 0:
+        return scale.new_zeros(())
+    moved = (prediction.occupancy_value - prediction.initial_value) * scale[:, None, None]
+    return moved.square().mean()
 
 
 def latent_loss(codes: Tensor) -> Tensor:

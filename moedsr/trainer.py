@@ -67,7 +67,7 @@ class Trainer:
         """One optimiser step.
 
         Returns:
-            loss terms (7,) in the order of LOSS_NAMES, and this worker's routing load (2, N_E).
+            loss terms (8,) in the order of LOSS_NAMES, and this worker's routing load (2, N_E).
         """
         training = self.config.training
         batch = self.batches.batch(self.step).to(self.device)

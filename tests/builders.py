@@ -93,6 +93,7 @@ def make_batch(sizes: tuple[int, ...] = (60, 40), *, experts: int = 4, frames: i
         off_surface_points=normal(count, frames, 5, 3) * 0.5,
         occupancy_points=normal(count, frames, 6, 3) * 0.4,
         occupied=(normal(count, frames, 6) > 0).double(),
+        inside_cost=torch.full((count,), 0.5, dtype=torch.float64),
         occupancy_unit=torch.full((count,), 0.1, dtype=torch.float64),
         gate_noise=normal(count, experts),
         keep_code=torch.ones(count, dtype=torch.float64),

@@ -63,7 +63,7 @@ class BatchSampler:
             self._sample(index, np.random.default_rng([training.seed, step, place]))
             for index, place in zip(chosen, places, strict=True)
         ]
-        time, surface, normals, off_surface, noise, keep, near, occupied, unit = (
+        time, surface, normals, off_surface, noise, keep, near, occupied, cost, unit = (
             torch.from_numpy(np.stack(column)) for column in zip(*samples, strict=True)
         )
         return TrainingBatch(
@@ -74,6 +74,7 @@ class BatchSampler:
             off_surface_points=off_surface,
             occupancy_points=near,
             occupied=occupied,
+            inside_cost=cost,
             occupancy_unit=unit,
             gate_noise=noise,
             keep_code=keep,
@@ -128,7 +129,7 @@ class BatchSampler:
         surface, normals, off_surface = (np.stack(column) for column in zip(*parts, strict=True))
         noise = random.standard_normal(self.config.expert.count, dtype=np.float32)
         keep = np.float32(random.random() >= training.latent_dropout)
-        near, occupied, unit = self._near_surface(index, frames, random)
+        near, occupied, cost, unit = self._near_surface(index, frames, random)
         return (
             protein.times[frames].astype(np.float32),
             surface,
@@ -138,16 +139,17 @@ class BatchSampler:
             np.asarray(keep),
             near,
             occupied,
+            np.asarray(cost),
             np.asarray(unit),
         )
 
     def _near_surface(
         self, index: int, frames: NDArray[np.int64], random: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], np.float32]:
-        """Occupancy points (F, V, 3), whether they are inside (F, V), and the protein's unit."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], np.float32, np.float32]:
+        """Occupancy points (F, V, 3), whether they are inside (F, V), and the protein's costs."""
         count, near = self.config.training.occupancy_points, self._near[index]
         if count == 0:
             empty = np.zeros((len(frames), 0), dtype=np.float32)
-            return np.zeros((len(frames), 0, 3), dtype=np.float32), empty, np.float32(1)
+            return np.zeros((len(frames), 0, 3), dtype=np.float32), empty, np.float32(1), np.float32(1)
         points, occupied = zip(*(near.draw(int(frame), count, random) for frame in frames), strict=True)
-        return np.stack(points), np.stack(occupied), near.unit
+        return np.stack(points), np.stack(occupied), near.inside_cost, near.unit

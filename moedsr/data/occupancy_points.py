@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from moedsr.data.protein_file import StoredProtein
+from moedsr.metrics import iou
 
 _BAND = 3.0  # Å from P0's surface on either side
 _MOST_NODES = 50_000  # of one protein: enough to learn from, and 6 kB a frame
@@ -19,7 +20,7 @@ class OccupancyPoints:
 
     Args:
         protein: in the store.
-        frames: those that may be drawn, from which the unit is taken.
+        frames: those that may be drawn, from which costs are taken.
     """
 
     def __init__(self, protein: StoredProtein, frames: list[int]) -> None:
@@ -36,13 +37,23 @@ class OccupancyPoints:
         return (place * (2 / (self._side - 1)) - 1).astype(np.float32), self._inside(frame)[chosen].astype(np.float32)
 
     @cached_property
+    def inside_cost(self) -> np.float32:
+        """What a point costs that is wrongly inside, where one wrongly outside costs 1: P0's mean IoU."""
+        initial = self._protein.occupancy(0)
+        return np.float32(np.mean([iou(initial, self._protein.occupancy(frame)) for frame in self._survey]))
+
+    @cached_property
     def unit(self) -> np.float32:
-        """Share of the nodes that the best static surface gets right and P0 gets wrong."""
-        picked = self._frames[:: max(1, len(self._frames) // _SURVEY)]
-        often = np.mean([self._inside(frame) for frame in picked], axis=0)
-        initial = self._inside(0)
-        gain = np.abs(often - initial) - np.minimum(often, 1 - often)
+        """What P0 costs per node more than the best static surface."""
+        often = np.mean([self._inside(frame) for frame in self._survey], axis=0)
+        as_inside, as_outside = self.inside_cost * (1 - often), often
+        gain = np.where(self._inside(0), as_inside, as_outside) - np.minimum(as_inside, as_outside)
         return np.float32(max(float(gain.mean()), _SMALLEST_UNIT))
+
+    @property
+    def _survey(self) -> list[int]:
+        later = [frame for frame in self._frames if frame > 0] or self._frames
+        return later[:: max(1, len(later) // _SURVEY)]
 
     @cached_property
     def _nodes(self) -> NDArray[np.int32]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from moedsr.batch import ProteinBatch, TrainingBatch
 from moedsr.config import Config
 from moedsr.models.experts import EXPERTS, FieldContext
+from moedsr.models.experts.initial_distance import initial_distance
 from moedsr.models.experts.stacked import StackedLinear
 from moedsr.models.latent_codes import LatentCodes
 from moedsr.models.router import ROUTERS
@@ -22,6 +23,7 @@ class Prediction:
     surface_gradient: Tensor  # (B, F, S, 3)
     off_surface_gradient: Tensor  # (B, F, Q, 3)
     occupancy_value: Tensor  # (B, F, V)
+    initial_value: Tensor  # (B, F, V) P0's signed distance at those points; V = 0 where it is not known
     context: FieldContext
 
 
@@ -86,10 +88,22 @@ class MoEDSR(nn.Module):
         occupancy = batch.occupied
         if occupancy.shape[-1]:
             occupancy, _ = self.field(batch.occupancy_points, batch.time, context, gradient=False)
+        initial = _initial_value(batch)
         return Prediction(
             surface_value=value[:, :, :surface],
             surface_gradient=gradient[:, :, :surface],
             off_surface_gradient=gradient[:, :, surface:],
             occupancy_value=occupancy,
+            initial_value=initial,
             context=context,
         )
+
+
+def _initial_value(batch: TrainingBatch) -> Tensor:
+    proteins, points = batch.proteins, batch.occupancy_points
+    if proteins.initial_distances is None:
+        return points.new_zeros(*points.shape[:2], 0)
+    positions = points.flatten(1, 2) * proteins.scale[:, None, None]
+    owner = torch.arange(proteins.size, device=points.device)
+    value, _ = initial_distance(proteins.initial_distances, owner, positions)
+    return (value / proteins.scale[:, None]).view(points.shape[:-1])

@@ -2,7 +2,7 @@
 
 Usage: python tests/benchmarks/held_out.py RUN.yaml --store STORE [--folds 4] [--seeds 0 1 2] [--kind KIND] --out FILE
 
-Prints a row a protein, and means with 95 % bootstrap intervals over proteins (means over seeds first); the smoothed
+KIND replaces the run's expert.kind. The store's settings count, not those of the run's file. Prints a row a protein, and means with 95 % bootstrap intervals over proteins (means over seeds first); the smoothed
 baseline's width is fitted on the training proteins of the same fold. FILE keeps every score, and what is in it is not
 computed again.
 """
@@ -48,7 +48,6 @@ def fold_config(config: Config, training: list[str], seed: int, kind: str | None
     values["training"]["seed"] = seed
     if kind is not None:
         values["expert"]["kind"] = kind
-        values["loss"]["sdf_weight"] = 1.0  # a field that does not start as a distance has to become one
     return Config(**values)
 
 
@@ -88,7 +87,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     config = load_run(arguments.run).base
-    store = SurfaceStore.open(arguments.store, settings=config.data.prepare)
+    store = SurfaceStore.open(arguments.store)
+    data = config.data.model_copy(update={"prepare": store.settings})
+    config = config.model_copy(update={"data": data})
     names = store.names()
     results = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for seed in arguments.seeds:

@@ -8,11 +8,15 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from moedsr.config import Config, LossConfig
+from moedsr.config import Config, ExpertConfig, LossConfig
 from moedsr.data.batches import BatchSampler
 from moedsr.data.occupancy_points import OccupancyPoints
 from moedsr.data.store import SurfaceStore
-from moedsr.losses import occupancy_loss
+from moedsr.losses import change_loss, occupancy_loss
+from moedsr.metrics import iou
+from moedsr.models.moedsr import MoEDSR
+
+LEVELS = np.linspace(0.02, 0.98, 49)
 
 
 def with_points(run: Config, count: int) -> Config:
@@ -35,13 +39,28 @@ def test_points_are_nodes_near_the_surface(tiny_store: SurfaceStore) -> None:
 def test_unit_is_what_p0_gets_wrong(tiny_store: SurfaceStore) -> None:
     """Against one frame alone the best static surface is that frame; a protein that does not move has the least."""
     protein = tiny_store.protein("1vii_A")
-    near = OccupancyPoints(protein, [3])
+    near = OccupancyPoints(protein, [0, 3])
     points, _ = near.draw(0, 1, np.random.default_rng(0))
-    nodes = near._nodes
-    wrong = (protein.occupancy(3).reshape(-1) != protein.occupancy(0).reshape(-1))[nodes].mean()
+    initial, later = (protein.occupancy(frame).reshape(-1) for frame in (0, 3))
+    assert near.inside_cost == pytest.approx((initial & later).sum() / (initial | later).sum())
+    wrong = np.where(initial, near.inside_cost * ~later, later)[near._nodes].mean()
     assert near.unit == pytest.approx(wrong)
     assert OccupancyPoints(protein, [0]).unit == pytest.approx(1e-3)
     assert points.shape == (1, 3)
+
+
+def test_to_lower_the_cost_is_to_raise_the_iou(tiny_store: SurfaceStore) -> None:
+    """Of all thresholds of the mean occupancy, the one with the least cost is the one with the best mean IoU."""
+    protein = tiny_store.protein("1vii_A")
+    frames = [protein.occupancy(frame).reshape(-1) for frame in range(1, len(protein))]
+    often = np.mean(frames, axis=0)
+    best_iou = max(np.mean([iou(often > level, frame) for frame in frames]) for level in LEVELS)
+    cost = OccupancyPoints(protein, list(range(len(protein)))).inside_cost
+    costs = [np.where(often > level, cost * (1 - often), often).mean() for level in LEVELS]
+    chosen = LEVELS[int(np.argmin(costs))]
+    assert chosen < 0.5
+    assert np.mean([iou(often > chosen, frame) for frame in frames]) > best_iou - 0.003
+    assert np.mean([iou(often > 0.5, frame) for frame in frames]) < best_iou - 0.003
 
 
 def test_batches_hold_them_only_when_asked(tiny_store: SurfaceStore, tiny_run: Config) -> None:
@@ -54,14 +73,36 @@ def test_batches_hold_them_only_when_asked(tiny_store: SurfaceStore, tiny_run: C
     torch.testing.assert_close(batch.surface_points, without.surface_points, atol=0, rtol=0)
 
 
-def test_loss_is_least_for_the_majority() -> None:
+def test_loss_weighs_both_ways_of_being_wrong() -> None:
     """Where a point is inside in three of four frames, the field should be negative; the unit scales the loss."""
     batch = builders.make_batch((30,), frames=4)
     batch = replace(batch, occupied=torch.tensor([1.0, 1, 1, 0], dtype=torch.float64)[None, :, None].expand(1, 4, 6))
     losses = [occupancy_loss(torch.full((1, 4, 6), value, dtype=torch.float64), batch, 1.0) for value in (-1, 0, 1)]
     assert losses[0] < losses[1] < losses[2]
-    torch.testing.assert_close(losses[0], torch.tensor(0.25 / 0.1, dtype=torch.float64), atol=1e-4, rtol=0)
+    torch.testing.assert_close(losses[0], torch.tensor(0.25 * 0.5 / 0.1, dtype=torch.float64), atol=1e-4, rtol=0)
+    torch.testing.assert_close(losses[2], torch.tensor(0.75 / 0.1, dtype=torch.float64), atol=1e-4, rtol=0)
     assert occupancy_loss(torch.zeros(1, 4, 0), batch, 1.0) == 0
+
+
+def test_change_is_measured_from_p0() -> None:
+    """An anchored model that has learned nothing is P0; moved by a normalised 0.01 it has changed by that in Å²."""
+    batch = builders.make_batch((60, 40))
+    expert = ExpertConfig(kind="anchored", count=4, hidden_layers=2, hidden_size=8, latent_size=8)
+    model = MoEDSR(builders.small_config().model_copy(update={"expert": expert}), 2).double()
+    with torch.no_grad():
+        prediction = model(batch)
+    scale = batch.proteins.scale
+    assert change_loss(prediction, scale) == pytest.approx(0, abs=1e-20)
+    moved = replace(prediction, occupancy_value=prediction.occupancy_value + 0.01)
+    torch.testing.assert_close(change_loss(moved, scale), (0.01 * scale).square().mean())
+
+
+def test_change_of_other_kinds_is_refused(tiny_run: Config) -> None:
+    values = with_points(tiny_run, 30).model_dump()
+    values["loss"]["change_weight"] = 1.0
+    values["expert"]["kind"] = "plain"
+    with pytest.raises(ValidationError, match=r"needs expert\.kind anchored .* not plain and 30"):
+        Config(**values)
 
 
 def test_loss_without_points_is_refused(tiny_run: Config) -> None:

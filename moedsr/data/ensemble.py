@@ -1,8 +1,10 @@
 """Where ensembles lie: one protein's P0 and its replicas, bundled or in a folder laid out as ATLAS is."""
 
+import gzip
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -159,7 +161,8 @@ def _numbered(topology: Path, matches: list[tuple[int, Path]]) -> tuple[Path, ..
 
 
 def _has_models(path: Path) -> bool:
-    if path.suffix == ".gz":
-        return False
-    with path.open("rb") as file:
-        return sum(1 for _ in islice((line for line in file if line.startswith(b"MODEL ")), 2)) > 1
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return sum(1 for _ in islice((line for line in file if line.startswith(b"MODEL ")), 2)) > 1
+    except (OSError, EOFError, zlib.error):
+        return False  # whoever reads the structure says what is wrong with it

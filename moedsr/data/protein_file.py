@@ -27,10 +27,9 @@ from moedsr.data.conformation import SurfaceFrame
 from moedsr.data.encoding import decode_normals, decode_occupancy, decode_positions
 from moedsr.errors import InputError
 from moedsr.files import written_whole
+from moedsr.geometry.radii import ATOMIC_NUMBERS
 
-_SYMBOLS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F", 15: "P", 16: "S", 17: "Cl", 34: "Se"}
-# of ligands and ions
-_SYMBOLS |= {11: "Na", 12: "Mg", 19: "K", 28: "Ni", 29: "Cu", 30: "Zn", 35: "Br", 48: "Cd", 53: "I", 80: "Hg"}
+_SYMBOLS = {number: symbol.capitalize() for symbol, number in ATOMIC_NUMBERS.items() if symbol != "D"}
 _NUMBERS = {symbol: number for number, symbol in _SYMBOLS.items()}
 _METADATA = "protein"
 

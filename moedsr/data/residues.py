@@ -31,12 +31,12 @@ THREE_LETTER: Mapping[str, str] = {
 # Names of protonation states (force fields) and modifications (crystallographers); chemistry of the parent.
 _PARENTS: Mapping[str, str] = {
     **dict.fromkeys(("HID", "HIE", "HIP", "HSD", "HSE", "HSP", "HISD", "HISE", "HISH"), "H"),
-    **dict.fromkeys(("CYX", "CYM", "CYS2", "CYSH", "CSO", "CME", "CSD", "OCS", "SEC", "CSE"), "C"),
+    **dict.fromkeys(("CYX", "CYM", "CYS2", "CYSH", "CSO", "CME", "CSD", "OCS", "SEC", "CSE", "CAS"), "C"),
     **dict.fromkeys(("ASH", "ASPP", "ASPH"), "D"),
     **dict.fromkeys(("GLH", "GLUP", "GLUH", "PCA", "CGU"), "E"),
     **dict.fromkeys(("LYN", "LSN", "LYSH", "MLY", "M3L", "MLZ", "ALY", "KCX"), "K"),
     **dict.fromkeys(("ARN", "ARGN"), "R"),
-    **dict.fromkeys(("MSE", "FME"), "M"),
+    **dict.fromkeys(("MSE", "FME", "SME"), "M"),
     **dict.fromkeys(("SEP", "SP1", "SP2"), "S"),
     **dict.fromkeys(("TPO", "THP1"), "T"),
     **dict.fromkeys(("PTR", "TYM", "TYS"), "Y"),
@@ -55,7 +55,8 @@ _INDEX = {letter: index for index, letter in enumerate(RESIDUE_TYPES)}
 def one_letter(residue_name: str) -> str:
     """Code of a residue name as in a PDB file: its own, its parent's, or X."""
     name = residue_name.strip().upper()
-    return THREE_LETTER.get(name) or _PARENTS.get(name, "X")
+    inner = name[1:] if len(name) == 4 and name[0] in "NC" else ""  # AMBER's names of a chain's ends: NLEU, CPHE
+    return next((letters[n] for n in (name, inner) for letters in (THREE_LETTER, _PARENTS) if n in letters), "X")
 
 
 def residue_type(residue_name: str) -> int:

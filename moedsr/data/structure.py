@@ -20,6 +20,7 @@ from moedsr.errors import InputError
 logger = logging.getLogger(__name__)
 
 _BACKBONE = frozenset({"N", "CA", "C"})
+_LISTED = 12  # chains named in a message
 _WIDEST_RESIDUE = 20.0  # Å from the Cα; beyond it, a residue is cut in two by a periodic box
 
 
@@ -107,6 +108,8 @@ def load_structure(
         raise InputError(f"{path}: none of its {len(picked)} residues has a C-alpha atom (`CA`)")
     if len(complete) < len(picked):
         logger.warning("%s: %d residues without a C-alpha are left out", path, len(picked) - len(complete))
+    if sum(len(residue) == 1 for residue in complete) > len(complete) / 2:
+        raise InputError(f"{path}: is a trace of C-alphas alone; a surface needs all of the heavy atoms")
     bound = _pick_ligands(path, groups, [name.upper() for name in ligands])
     ligands_located = [_one_location(ligand) for ligand in bound]
     own_box = topology.box if positions is None else box
@@ -132,7 +135,9 @@ def _is_protein(residue: Sequence[AtomRecord]) -> bool:
 def _pick_chains(path: Path, residues: list[list[AtomRecord]], wanted: Sequence[str] | None) -> list[list[AtomRecord]]:
     """Residues of the wanted chains, in the order of the file."""
     held = list(dict.fromkeys(residue[0].chain for residue in residues))
-    listed = ", ".join(name or "(blank)" for name in held)
+    # nameless chains are numbered, but the first of them, which may be the only one, is not
+    shown = {name or ("1" if len(held) > 1 and "1" not in held else ""): name for name in held}
+    listed = ", ".join([name or "(blank)" for name in shown][:_LISTED]) + (", …" if len(shown) > _LISTED else "")
     if wanted is None:
         if len(held) > 1:
             raise InputError(
@@ -140,9 +145,9 @@ def _pick_chains(path: Path, residues: list[list[AtomRecord]], wanted: Sequence[
             )
         return residues
     names = {name.strip() for text in wanted for name in (text.split(",") if text not in held else [text])}
-    for name in sorted(names - set(held)):
-        raise InputError(f"{path}: has no protein chain `{name}`{did_you_mean(name, held)}; chains: {listed}")
-    return [residue for residue in residues if residue[0].chain in names]
+    for name in sorted(names - set(held) - set(shown)):
+        raise InputError(f"{path}: has no protein chain `{name}`{did_you_mean(name, shown)}; chains: {listed}")
+    return [residue for residue in residues if residue[0].chain in {shown.get(name, name) for name in names}]
 
 
 def _pick_ligands(path: Path, groups: list[list[AtomRecord]], wanted: Sequence[str]) -> list[list[AtomRecord]]:
@@ -216,7 +221,8 @@ def _known(path: Path, record: AtomRecord, element: str | None) -> str:
     if element is None:
         raise InputError(
             f"{path}: atom {record.index + 1} `{record.name}` of residue {record.residue_name} "
-            f"{record.residue_id} is of no element of a protein; give its element column"
+            f"{record.residue_id} is of no element of a protein; "
+            + (f"its element column says `{record.element_column}`" if record.element_column else "give its element")
         )
     return element
 

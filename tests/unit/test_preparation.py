@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from moedsr.config import DataConfig, PrepareConfig
 from moedsr.data.store import SurfaceStore
 from moedsr.errors import InputError
+from moedsr_platform.cli import main
 from moedsr_platform.preparation import ensure_store, store_path
 
 
@@ -47,3 +49,37 @@ def test_a_job_looks_for_a_relative_store_beside_its_results(monkeypatch: pytest
     assert store_path(DataConfig(store=Path("stores/atlas"))) == tmp_path / "results" / "stores" / "atlas"
     assert store_path(DataConfig(store=Path("sent"))) == upload / "sent"
     assert store_path(DataConfig(store=tmp_path / "absolute")) == tmp_path / "absolute"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--chain", "A,B"], {"chains": ("A", "B")}),
+        (["--chain", ""], {"chains": ("",)}),
+        (["--ligand", "HEM", "--ligand", "ZN"], {"ligands": ("HEM", "ZN")}),
+        (["--frames", "7", "--keep-truncated"], {"frames": 7, "keep_truncated": True}),
+        (["--settings", "FILE", "--surface-points", "9"], {"frames": 3, "chains": ("C",), "surface_points": 9}),
+        (["--frames", "0"], "moedsr: `frames` is 0, but must be greater than or equal to 1"),
+        (["--settings", "FILE", "--surface-points", "-1"], "moedsr: `surface_points` is -1, but must be"),
+    ],
+)
+def test_options_of_the_command_become_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str], expected: dict[str, object] | str
+) -> None:
+    (tmp_path / "settings.yaml").write_text("frames: 3\nchains: [C]\n")
+    asked: list[PrepareConfig] = []
+
+    def prepare(source: str, settings: PrepareConfig, *rest: object) -> None:
+        asked.append(settings)
+        raise InputError("enough")
+
+    monkeypatch.setattr("moedsr_platform.cluster.connect", lambda address: [])
+    monkeypatch.setattr("moedsr_platform.preparation.prepare_store", prepare)
+    given = [str(tmp_path / "settings.yaml") if option == "FILE" else option for option in options]
+    result = CliRunner().invoke(main, ["data", "prepare", "mini-atlas", "--out", str(tmp_path / "store"), *given])
+    assert result.exit_code == 2
+    if isinstance(expected, str):
+        assert result.output.startswith(expected)
+        assert len(result.output.splitlines()) == 1
+    else:
+        assert asked == [PrepareConfig(**expected)]

@@ -26,6 +26,8 @@ def test_every_amino_acid_has_its_own_type() -> None:
         ("GLH", "E"),
         ("SEP", "S"),
         ("lys ", "K"),
+        ("NLEU", "L"),
+        ("CHIE", "H"),
     ],
 )
 def test_variants_have_the_type_of_their_parent(name: str, letter: str) -> None:

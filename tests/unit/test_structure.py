@@ -158,6 +158,26 @@ def test_residue_without_ca_is_left_out_and_said(written: Writer, caplog: pytest
     assert "1 residues without a C-alpha are left out" in caplog.text
 
 
+def test_a_trace_of_c_alphas_is_refused(written: Writer) -> None:
+    with pytest.raises(InputError, match=r"one\.pdb: is a trace of C-alphas alone; a surface needs all of the heavy"):
+        load_structure(written([line("CA", number=1), line("CA", number=2), *residue(3)]))
+
+
+def test_chains_of_two_letters_and_residues_of_four(written: Writer) -> None:
+    """Large structures begin a chain's name in the column where CHARMM ends a residue's."""
+    lines = [*residue(1), *residue(2, "LYS"), *residue(3, "LYS")]
+    long = [text[:20] + "Z" + text[21:] for text in lines]
+    assert (load_structure(written(long)).chain, load_structure(written(long)).sequence) == ("ZA", "AKK")
+    named = [*residue(1), *(text[:17] + "HISD" + text[21:] for text in residue(2))]
+    assert (load_structure(written(named)).chain, load_structure(written(named)).sequence) == ("A", "AH")
+
+
+def test_elements_of_modified_residues_are_believed(written: Writer) -> None:
+    modified = [*residue(1, "CAS", kind="HETATM"), line("AS", "CAS", 1, 5.0, kind="HETATM", element="AS")]
+    structure = load_structure(written([*modified, *residue(2)]))
+    assert (structure.sequence, structure.elements.count("As")) == ("CA", 1)
+
+
 @pytest.mark.parametrize("blank", [False, True])
 def test_several_chains_need_a_choice(written: Writer, blank: bool) -> None:
     names = (" ", " ") if blank else ("A", "B")
@@ -213,7 +233,7 @@ def test_residues_beyond_the_twenty_are_mapped_or_x(written: Writer, name: str, 
 
 def test_numbers_that_fall_back_part_nameless_chains(written: Writer) -> None:
     path = written([*residue(7, chain=" "), *residue(8, chain=" "), *residue(1, "GLY", chain=" ")])
-    with pytest.raises(InputError, match=r"holds 2 protein chains \(\(blank\), 2\)"):
+    with pytest.raises(InputError, match=r"holds 2 protein chains \(1, 2\)"):
         load_structure(path)
     assert load_structure(path, "2").sequence == "G"
 

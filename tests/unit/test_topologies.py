@@ -131,6 +131,8 @@ def test_wrong_content_is_told_in_one_line(tmp_path: Path, name: str, text: str,
 
 
 LIGAND = "HETATM  400  C1  HEX B   1       8.000   8.000   8.000  1.00  0.00           C"
+IRON = "HETATM  402 FE   HEM D   1       9.000   9.000   8.000  1.00  0.00          FE"
+CALCIUM = "HETATM  403 CA    CA E   1       9.000   9.000   9.000  1.00  0.00          CA"
 ION = "HETATM  401 ZN    ZN C   1       9.000   8.000   8.000  1.00  0.00          ZN"
 
 
@@ -138,11 +140,12 @@ def test_ligands_come_on_request_alone(protein: Structure, tmp_path: Path) -> No
     lines = protein.path.read_text().splitlines()
     atoms = [line for line in lines if line.startswith("ATOM")]
     path = tmp_path / "bound.pdb"
-    path.write_text("\n".join([*atoms, "TER", LIGAND, ION, "END", ""]))
+    path.write_text("\n".join([*atoms, "TER", LIGAND, ION, IRON, CALCIUM, "END", ""]))
     assert len(load_structure(path).elements) == 304
     bound = load_structure(path, ligands=["HEX", "ZN"])
     assert (len(bound.elements), bound.elements[-2:], bound.sequence) == (306, ("C", "Zn"), protein.sequence)
-    with pytest.raises(InputError, match=r"has no ligand `ATP`; besides protein it holds HEX, ZN$"):
+    assert load_structure(path, ligands=["HEM", "CA"]).elements[-2:] == ("Fe", "Ca")
+    with pytest.raises(InputError, match=r"has no ligand `ATP`; besides protein it holds HEX, ZN, HEM, CA$"):
         load_structure(path, ligands=["ATP"])
 
 

@@ -1,5 +1,6 @@
 """Every trajectory format gives the frames that were written, and tells what is wrong with a file."""
 
+import gzip
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +64,21 @@ def write_hdf5(path: Path, frames: Positions) -> None:
         file["cell_angles"] = repeated(ANGLES, frames)
 
 
+def write_netcdf4(path: Path, frames: Positions) -> None:
+    """As AMBER writes where NetCDF 4 is asked for."""
+    with h5py.File(path, "w") as file:
+        file["coordinates"] = frames.astype(np.float32)
+        file["coordinates"].attrs["units"] = "angstrom"
+        file["cell_lengths"], file["cell_angles"] = repeated(LENGTHS, frames), repeated(ANGLES, frames)
+
+
+def write_h5md(path: Path, frames: Positions) -> None:
+    with h5py.File(path, "w") as file:
+        positions = file.create_dataset("particles/trajectory/position/value", data=frames.astype(np.float32))
+        positions.attrs["unit"] = "Angstrom"
+        file["particles/trajectory/box/edges/value"] = boxes(frames) * 10
+
+
 def write_models(path: Path, frames: Positions) -> None:
     lines = []
     for number, frame in enumerate(frames, start=1):
@@ -71,6 +87,11 @@ def write_models(path: Path, frames: Positions) -> None:
             lines.append(f"ATOM  {index:5d}  CA  ALA A{index:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           C")
         lines.append("ENDMDL")
     path.write_text("\n".join([*lines, "END", ""]))
+
+
+def write_packed_models(path: Path, frames: Positions) -> None:
+    write_models(path, frames)
+    path.write_bytes(gzip.compress(path.read_bytes()))
 
 
 WRITERS: dict[str, Write] = {
@@ -82,8 +103,11 @@ WRITERS: dict[str, Write] = {
     ".netcdf": write_netcdf,
     ".h5": write_hdf5,
     ".hdf5": write_hdf5,
+    ".h5md": write_h5md,
     ".pdb": write_models,
 }
+OTHERS: dict[str, Write] = {"4.nc": write_netcdf4, "packed.pdb.gz": write_packed_models}
+"""Of the same suffixes."""
 
 
 @pytest.fixture
@@ -91,10 +115,10 @@ def frames() -> Positions:
     return np.random.default_rng(0).uniform(-90, 90, (FRAMES, ATOMS, 3))
 
 
-@pytest.fixture(params=sorted(WRITERS))
+@pytest.fixture(params=sorted([*WRITERS, *OTHERS]))
 def path(request: pytest.FixtureRequest, tmp_path: Path, frames: Positions) -> Path:
     one = tmp_path / f"one{request.param}"
-    WRITERS[request.param](one, frames)
+    (WRITERS | OTHERS)[request.param](one, frames)
     return one
 
 
@@ -112,7 +136,7 @@ def test_frames_come_back_in_any_order(path: Path, frames: Positions) -> None:
 def test_box_comes_back(path: Path) -> None:
     with open_trajectory(path) as file:
         box = file.read(2).box
-    if path.suffix == ".pdb":
+    if ".pdb" in path.suffixes:
         assert box is None
     else:
         assert box is not None
@@ -122,8 +146,9 @@ def test_box_comes_back(path: Path) -> None:
 def test_a_cut_file_keeps_its_whole_frames_or_is_told(path: Path, frames: Positions) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * 0.7)])
-    if path.suffix in (".nc", ".ncdf", ".netcdf", ".h5", ".hdf5"):  # their heads say how long they are
-        with pytest.raises(InputError, match=rf"one\{path.suffix}: cannot be read as"):
+    # their heads say how long they are
+    if path.suffix in (".nc", ".ncdf", ".netcdf", ".h5", ".hdf5", ".h5md", ".gz"):
+        with pytest.raises(InputError, match=rf"one.*\{path.suffix}: cannot be read as"):
             open_trajectory(path)
         return
     with open_trajectory(path) as file:
@@ -135,7 +160,7 @@ def test_a_cut_file_keeps_its_whole_frames_or_is_told(path: Path, frames: Positi
 @pytest.mark.parametrize("content", [b"", b"x", b"no trajectory at all " * 30])
 def test_what_is_no_trajectory_is_told_in_one_line(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(InputError, match=rf"one\{path.suffix}: (holds no|cannot be read as)") as caught:
+    with pytest.raises(InputError, match=rf"one.*\{path.suffix}: (holds no|cannot be read as)") as caught:
         open_trajectory(path)
     assert "\n" not in str(caught.value)
 
@@ -191,6 +216,49 @@ def test_dcd_counts_frames_itself_in_either_byte_order(tmp_path: Path, frames: P
     (tmp_path / "other.dcd").write_bytes(other)
     with open_trajectory(tmp_path / "other.dcd") as file:
         assert np.abs(file.read(4).positions - frames[4]).max() < 1e-4
+
+
+def test_dcd_with_fixed_atoms_agrees_with_the_library(tmp_path: Path, frames: Positions) -> None:
+    """All atoms stand in the first frame, the free ones alone in those after it."""
+    write_dcd(tmp_path / "one.dcd", frames)
+    with open_trajectory(tmp_path / "one.dcd") as file:
+        start, size = file._start, file._size  # type: ignore[attr-defined]
+    content = (tmp_path / "one.dcd").read_bytes()
+    free = np.array([1, 4, 5, 11], dtype="<i4")
+    head = bytearray(content[:start])
+    head[8 + 4 * 8 : 12 + 4 * 8] = struct.pack("<i", ATOMS - len(free))
+
+    def record(data: bytes) -> bytes:
+        return struct.pack("<i", len(data)) + data + struct.pack("<i", len(data))
+
+    parts = [bytes(head), record((free + 1).tobytes()), content[start : start + size]]
+    for index in range(1, FRAMES):
+        parts.append(content[start + index * size : start + index * size + 56])
+        parts += [record(frames[index, free, axis].astype("<f4").tobytes()) for axis in range(3)]
+    (tmp_path / "fixed.dcd").write_bytes(b"".join(parts))
+    with DCDTrajectoryFile(str(tmp_path / "fixed.dcd")) as library:
+        expected = library.read()[0]
+    with open_trajectory(tmp_path / "fixed.dcd") as file:
+        assert (file.frames, file.atoms, file.cut) == (FRAMES, ATOMS, False)
+        for index in (3, 0, 4):
+            frame = file.read(index)
+            assert np.array_equal(frame.positions, expected[index])
+            assert frame.box is not None
+            assert np.allclose(frame.positions[free], frames[index, free], atol=1e-5)
+    (tmp_path / "fixed.dcd").write_bytes(b"".join(parts)[:-9])
+    with open_trajectory(tmp_path / "fixed.dcd") as file:
+        assert (file.frames, file.cut) == (FRAMES - 1, True)
+    parts[1] = record((free + ATOMS).tobytes())
+    (tmp_path / "fixed.dcd").write_bytes(b"".join(parts))
+    with pytest.raises(InputError, match=r"its list of atoms that are not fixed is damaged"):
+        open_trajectory(tmp_path / "fixed.dcd")
+
+
+def test_packed_trajectories_are_told(tmp_path: Path, frames: Positions) -> None:
+    write_xtc(tmp_path / "one.xtc", frames)
+    (tmp_path / "one.xtc.gz").write_bytes(gzip.compress((tmp_path / "one.xtc").read_bytes()))
+    with pytest.raises(InputError, match=r"one\.xtc\.gz: is packed; of trajectories only PDB models are read so"):
+        open_trajectory(tmp_path / "one.xtc.gz")
 
 
 def test_models_of_other_length_are_told(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ _ELEMENTS = {
 }
 """Elements that occur inside amino acids, natural or modified; deuterium counts as hydrogen."""
 
+_UNMISTAKABLE = {"AS": "As", "B": "B", "BR": "Br", "I": "I"}
+"""Elements of modified amino acids that no atom name of a natural one is taken for; believed from the column alone."""
+
 _SELENIUM_RESIDUES = frozenset({"MSE", "SEC", "CSE"})
 
 
@@ -47,7 +50,7 @@ class AtomRecord:
         Tools without an element column read CA as calcium and HG as mercury, so a symbol foreign to amino
         acids is not believed. None: not an element of a protein.
         """
-        if known := _ELEMENTS.get(self.element_column):
+        if known := _ELEMENTS.get(self.element_column) or _UNMISTAKABLE.get(self.element_column):
             return known
         letters = self.name.lstrip("0123456789'\"*").upper()
         if letters.startswith("SE") and self.residue_name in _SELENIUM_RESIDUES:
@@ -58,7 +61,8 @@ class AtomRecord:
     def ligand_element(self) -> str | None:
         """The same for an atom of no amino acid, where metals and halogens are believed too."""
         name = self.name.strip("0123456789'\"*+-").upper()
-        for symbol in (self.element_column, name if name == self.residue_name.strip("0123456789+-") else ""):
+        ion = name if name == self.residue_name.strip("0123456789+-") else ""
+        for symbol in (self.element_column, ion):
             if symbol not in _ELEMENTS and symbol in BONDI_RADII:
                 return symbol.capitalize()
         return self.element

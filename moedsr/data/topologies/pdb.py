@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from moedsr.data.periodic_box import Box, cell_vectors, usable
+from moedsr.data.residues import is_amino_acid
 from moedsr.data.topologies._record import AtomRecord, Topology
 from moedsr.data.topologies._text import finite_position
 from moedsr.errors import InputError
@@ -50,7 +51,7 @@ def _parse(path: Path, text: str) -> Iterator[AtomRecord]:
         if kind not in ("ATOM", "HETATM"):
             continue
         hetero = kind == "HETATM"
-        label = line[21:22].strip() or line[72:76].strip()
+        residue, label = _residue_and_chain(line)
         if not label and not hetero:
             # nameless chains are told apart by TER, or by numbers that fall back (but wrap after 9999)
             residue_number = int(digits[1]) if (digits := re.match(r"\s*(-?\d+)", line[22:26])) else 0
@@ -61,7 +62,7 @@ def _parse(path: Path, text: str) -> Iterator[AtomRecord]:
             index=index,
             name=line[12:16].strip(),
             alternate=line[16:17].strip(),
-            residue_name=line[17:21].strip().upper(),
+            residue_name=residue,
             chain=label,
             residue_id=line[22:27].strip(),
             position=_position(path, number, line),
@@ -71,6 +72,14 @@ def _parse(path: Path, text: str) -> Iterator[AtomRecord]:
             after_end=label in ended,
         )
         index += 1
+
+
+def _residue_and_chain(line: str) -> tuple[str, str]:
+    """The name may be of four letters (CHARMM), or the chain of two (large structures): both use column 21."""
+    residue = line[17:21].strip().upper()
+    if len(residue) == 4 and is_amino_acid(residue[:3]) and not is_amino_acid(residue):
+        return residue[:3], line[20:22].strip()
+    return residue, line[21:22].strip() or line[72:76].strip()
 
 
 def _position(path: Path, number: int, line: str) -> tuple[float, float, float]:

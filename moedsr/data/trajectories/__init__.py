@@ -1,6 +1,6 @@
 """Files of frames: one reader a format, all reading one frame at a time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from moedsr.config_file import did_you_mean
@@ -8,7 +8,7 @@ from moedsr.data.topologies import suffix
 from moedsr.data.trajectories._base import RawFrame, TrajectoryFile
 from moedsr.data.trajectories.dcd import DCDFile
 from moedsr.data.trajectories.hdf5 import HDF5File
-from moedsr.data.trajectories.netcdf import NetCDFFile
+from moedsr.data.trajectories.netcdf import open_netcdf
 from moedsr.data.trajectories.pdb_models import PDBModels
 from moedsr.data.trajectories.trr import TRRFile
 from moedsr.data.trajectories.xtc import XTCFile
@@ -16,15 +16,16 @@ from moedsr.errors import InputError
 
 __all__ = ["TRAJECTORIES", "RawFrame", "TrajectoryFile", "open_trajectory"]
 
-TRAJECTORIES: Mapping[str, type[TrajectoryFile]] = {
+TRAJECTORIES: Mapping[str, Callable[[Path], TrajectoryFile]] = {
     ".xtc": XTCFile,
     ".trr": TRRFile,
     ".dcd": DCDFile,
-    ".nc": NetCDFFile,
-    ".ncdf": NetCDFFile,
-    ".netcdf": NetCDFFile,
+    ".nc": open_netcdf,
+    ".ncdf": open_netcdf,
+    ".netcdf": open_netcdf,
     ".h5": HDF5File,
     ".hdf5": HDF5File,
+    ".h5md": HDF5File,
     ".pdb": PDBModels,
 }
 """Reader by suffix."""
@@ -39,6 +40,8 @@ def open_trajectory(path: Path) -> TrajectoryFile:
     if (reader := TRAJECTORIES.get(suffix(path))) is None:
         hint = did_you_mean(suffix(path), TRAJECTORIES)
         raise InputError(f"{path}: is of no known format{hint}; a trajectory is one of {', '.join(TRAJECTORIES)}")
+    if path.suffix == ".gz" and reader is not PDBModels:
+        raise InputError(f"{path}: is packed; of trajectories only PDB models are read so, unpack it")
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path}: holds no frame")

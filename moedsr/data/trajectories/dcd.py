@@ -1,13 +1,15 @@
 """DCD (CHARMM, NAMD, X-PLOR): plain coordinates in Å, in the byte order of the machine that wrote it.
 
 Frames are counted from the file's length: headers are often written before a simulation and not put right after it.
+Where atoms are fixed, all stand in the first frame and only the free ones in those after it.
 """
 
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from moedsr.data.periodic_box import Box, cell_vectors, usable
+from moedsr.data.periodic_box import Box, Positions, cell_vectors, usable
 from moedsr.data.trajectories._base import LARGEST_FRAME, RawFrame, TrajectoryFile, mapped
 
 _HEADER = 84  # bytes of the first record: `CORD` and 20 integers
@@ -16,7 +18,7 @@ _MOST_TITLES = 1000
 
 
 class DCDFile(TrajectoryFile):
-    """A DCD file without fixed atoms."""
+    """A DCD file."""
 
     name = "a DCD trajectory"
 
@@ -25,28 +27,54 @@ class DCDFile(TrajectoryFile):
         self._content = mapped(path)
         self._order = self._byte_order()
         control = self._integers(8, 20)
-        if control[_FIXED]:
-            raise self.unreadable(f"{control[_FIXED]} of its atoms are fixed, and such files are not read")
         charmm = control[_VERSION] != 0
-        self._cell, fourth = charmm and control[_HAS_CELL] != 0, charmm and control[_HAS_FOURTH] == 1
+        self._cell, self._fourth = charmm and control[_HAS_CELL] != 0, charmm and control[_HAS_FOURTH] == 1
         self._start, self.atoms = self._after_titles()
-        self._record = 4 * self.atoms + 8
-        self._size = 56 * self._cell + (3 + fourth) * self._record
-        self.frames, rest = divmod(len(self._content) - self._start, self._size)
+        self._free = self._free_atoms(control[_FIXED]) if control[_FIXED] else None
+        self._first, self._size = self._bytes(self.atoms), self._bytes(self._moving)
+        rest = len(self._content) - self._start - self._first
+        self.frames, rest = (1 + rest // self._size, rest % self._size) if rest >= 0 else (0, rest + self._first)
         self.cut = rest > 0
 
+    @property
+    def _moving(self) -> int:
+        return self.atoms if self._free is None else len(self._free)
+
     def read(self, index: int) -> RawFrame:
-        start = self._start + index * self._size
-        box = self._box(start) if self._cell else None
-        start += 56 * self._cell
-        axes = []
+        if index == 0 or self._free is None:
+            place = self._start + index * self._first
+            return RawFrame(self._coordinates(place, self.atoms, index), usable(self._box(place)))
+        place = self._start + self._first + (index - 1) * self._size
+        positions = self._coordinates(self._start, self.atoms, 0)
+        positions[self._free] = self._coordinates(place, len(self._free), index)
+        return RawFrame(positions, usable(self._box(place)))
+
+    def _bytes(self, atoms: int) -> int:
+        """Of a frame that has so many atoms."""
+        return 56 * self._cell + (3 + self._fourth) * (4 * atoms + 8)
+
+    def _coordinates(self, start: int, atoms: int, index: int) -> Positions:
+        """(atoms, 3) of the frame at a byte: three records."""
+        axes, record = [], 4 * atoms + 8
         for axis in range(3):
-            place = start + axis * self._record
-            if not self._integers(place, 1)[0] == self._integers(place + self._record - 4, 1)[0] == 4 * self.atoms:
-                raise self.unreadable(f"frame {index + 1} has no coordinates of {self.atoms} atoms")
-            values = self._content[place + 4 : place + self._record - 4].view(f"{self._order}f4")
+            place = start + 56 * self._cell + axis * record
+            if not self._integers(place, 1)[0] == self._integers(place + record - 4, 1)[0] == 4 * atoms:
+                raise self.unreadable(f"frame {index + 1} has no coordinates of {atoms} atoms")
+            values = self._content[place + 4 : place + record - 4].view(f"{self._order}f4")
             axes.append(values.astype(np.float64))
-        return RawFrame(np.stack(axes, axis=1), usable(box))
+        return np.stack(axes, axis=1)
+
+    def _free_atoms(self, fixed: int) -> NDArray[np.int64]:
+        """(moving,) from 0, of a record before the frames, which begin behind it then."""
+        count = self.atoms - fixed
+        if count <= 0 or fixed < 0:
+            raise self.unreadable(f"{fixed} of its {self.atoms} atoms are fixed")
+        before, *numbers, after = self._integers(self._start, count + 2)
+        free = np.array(numbers, dtype=np.int64) - 1
+        if not before == after == 4 * count or free.min() < 0 or free.max() >= self.atoms:
+            raise self.unreadable("its list of atoms that are not fixed is damaged")
+        self._start += 4 * count + 8
+        return free
 
     def _byte_order(self) -> str:
         head = self._content[:8].tobytes()
@@ -73,8 +101,10 @@ class DCDFile(TrajectoryFile):
             raise self.unreadable("it ends within its header")
         return [int(value) for value in part.view(f"{self._order}i4")]
 
-    def _box(self, start: int) -> Box:
+    def _box(self, start: int) -> Box | None:
         """From a, γ, b, β, α, c: angles in degrees, or as cosines where all lie within [-1, 1]."""
+        if not self._cell:
+            return None
         part = self._content[start + 4 : start + 52].view(f"{self._order}f8").astype(np.float64)
         a, gamma, b, beta, alpha, c = part
         angles = np.array([alpha, beta, gamma])

@@ -8,22 +8,27 @@ from scipy.io import netcdf_file
 
 from moedsr.data.periodic_box import cell_vectors, usable
 from moedsr.data.trajectories._base import LARGEST_FRAME, RawFrame, TrajectoryFile
+from moedsr.data.trajectories.hdf5 import NetCDF4File
+
+
+def open_netcdf(path: Path) -> TrajectoryFile:
+    """A trajectory in the classic format or in NetCDF 4, which is HDF5 inside."""
+    with path.open("rb") as file:
+        return NetCDF4File(path) if file.read(4) == b"\x89HDF" else NetCDFFile(path)
 
 
 class NetCDFFile(TrajectoryFile):
-    """A NetCDF trajectory."""
+    """A NetCDF trajectory in the classic format."""
 
     name = "a NetCDF trajectory"
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        with path.open("rb") as file:
-            if file.read(4) == b"\x89HDF":
-                raise self.unreadable("it is NetCDF 4; write it in AMBER's own NetCDF 3 (cpptraj does)")
         try:
             # without a copy of its own, a view of the map would outlive the file
             self._file = netcdf_file(path, "r", mmap=True, maskandscale=False)
-            self._coordinates = self._file.variables["coordinates"].data
+            coordinates = self._file.variables["coordinates"]
+            self._coordinates, self._scale = coordinates.data, float(getattr(coordinates, "scale_factor", 1.0))
             self._lengths, self._angles = (self._optional(key) for key in ("cell_lengths", "cell_angles"))
         except Exception as error:  # a damaged file leads SciPy's reader anywhere
             raise self.unreadable(error if not isinstance(error, KeyError) else "it has no `coordinates`") from error
@@ -34,7 +39,7 @@ class NetCDFFile(TrajectoryFile):
 
     def read(self, index: int) -> RawFrame:
         try:
-            positions = np.array(self._coordinates[index], dtype=np.float64)
+            positions = np.array(self._coordinates[index], dtype=np.float64) * self._scale
             if self._lengths is None or self._angles is None:
                 return RawFrame(positions, None)
             cell = cell_vectors(self._lengths[index], self._angles[index])

@@ -1,6 +1,11 @@
 """A PDB file of several models as a trajectory; the order of the models is taken for that of time."""
 
+import gzip
+import shutil
+import tempfile
+import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -15,12 +20,10 @@ class PDBModels(TrajectoryFile):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        if path.suffix == ".gz":
-            raise self.unreadable("models of a gzipped file cannot be read one by one; unpack it")
         self.atoms, self.cut = 0, False
         self._places: list[int] = []
         start, count, place = None, 0, 0
-        self._file = path.open("rb")
+        self._file = self._unpacked() if path.suffix == ".gz" else path.open("rb")
         for line in self._file:
             kind = line[:6].rstrip()
             if kind in (b"ATOM", b"HETATM"):
@@ -51,6 +54,18 @@ class PDBModels(TrajectoryFile):
 
     def close(self) -> None:
         self._file.close()
+
+    def _unpacked(self) -> IO[bytes]:
+        """A gzipped file as a nameless one on disk: models of a packed one cannot be read by their place."""
+        plain = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the trajectory
+        try:
+            with gzip.open(self.path) as packed:
+                shutil.copyfileobj(packed, plain)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            plain.close()
+            raise self.unreadable(error) from error
+        plain.seek(0)
+        return plain
 
     def _model(self, start: int, count: int) -> None:
         if self._places and count != self.atoms:

@@ -1,12 +1,15 @@
 """`moedsr data prepare`: ensembles to a surface store."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import ValidationError
 
 from moedsr.config import PrepareConfig
-from moedsr.config_file import YamlSource
+from moedsr.config_file import YamlSource, explain
+from moedsr.errors import InputError
 
 
 @click.command()
@@ -64,5 +67,9 @@ def prepare(
 
 def _settings(file: Path | None, **options: Any) -> PrepareConfig:
     """Settings of a file (PrepareConfig's own keys) with the options that were given put in."""
-    values = {} if file is None else YamlSource(file).build(PrepareConfig).model_dump()
-    return PrepareConfig(**values | {key: value for key, value in options.items() if value is not None})
+    values = {} if file is None else YamlSource(file).build(PrepareConfig).model_dump(mode="json")
+    given = {key: value for key, value in options.items() if value is not None}
+    try:
+        return PrepareConfig.model_validate_json(json.dumps(values | given))
+    except ValidationError as error:
+        raise InputError(explain(PrepareConfig, error.errors(include_url=False)[0])) from None

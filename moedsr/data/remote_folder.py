@@ -59,12 +59,19 @@ class RemoteFolder:
         )
 
     def read(self, name: str) -> bytes | None:
-        """A whole small file; None where there is none."""
+        """A whole small file; None where there is none.
+
+        Raises:
+            InputError: the store cannot be reached.
+        """
         path = f"{self._root}/{name}"
-        if self._files.get_file_info(path).type != pafs.FileType.File:
-            return None
-        with self._files.open_input_stream(path) as stream:
-            return bytes(stream.read())
+        try:
+            if self._files.get_file_info(path).type != pafs.FileType.File:
+                return None
+            with self._files.open_input_stream(path) as stream:
+                return bytes(stream.read())
+        except OSError as error:
+            raise InputError(f"{self.address}: {name} cannot be read: {_first_line(error)}") from error
 
     def download(self, name: str, target: Path) -> None:
         """A file to a local path, written aside and renamed."""

@@ -16,7 +16,17 @@ from moedsr.config import PrepareConfig
 from moedsr.data.ensemble import Ensemble, find_ensembles, read_splits
 from moedsr.data.prepare import prepare_protein
 from moedsr.data.remote_folder import RemoteFile, RemoteFolder, is_remote
-from moedsr.data.store_index import FORMAT_VERSION, MANIFEST, TABLE, ProteinEntry, write_index
+from moedsr.data.store_index import (
+    FORMAT_VERSION,
+    MANIFEST,
+    TABLE,
+    ProteinEntry,
+    read_manifest,
+    read_settings,
+    require_same_settings,
+    write_index,
+)
+from moedsr.data.stored_split import SPLIT, save_split, with_saved_split
 from moedsr.errors import InputError
 
 _SPLITS = "splits.json"
@@ -61,6 +71,29 @@ def find_remote_ensembles(source: str) -> list[RemoteEnsemble]:
     return [RemoteEnsemble(name, source, tuple(files), splits.get(name)) for name, files in entries.items()]
 
 
+def start_remote_store(target: str, settings: PrepareConfig) -> None:
+    """Raises InputError where the folder cannot be reached, or where a finished store of other settings lies there."""
+    if (content := RemoteFolder(target).read(MANIFEST)) is None:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / MANIFEST).write_bytes(content)
+        try:
+            held = read_settings(Path(scratch), read_manifest(Path(scratch)))
+        except InputError as error:
+            raise InputError(str(error).replace(scratch, target)) from None
+    require_same_settings(target, held, settings)
+
+
+def save_remote_split(target: str, split: Mapping[str, str], made: Mapping[str, Any]) -> None:
+    """As save_split, for a store in a remote folder."""
+    store = RemoteFolder(target)
+    with tempfile.TemporaryDirectory() as scratch:
+        store.download(TABLE, Path(scratch) / TABLE)
+        save_split(Path(scratch), split, made)
+        for name in (SPLIT, TABLE):
+            store.upload(Path(scratch) / name, name)
+
+
 def prepare_anywhere(ensemble: Ensemble | RemoteEnsemble, settings: PrepareConfig, target: str) -> ProteinEntry:
     """prepare_protein with either side remote: through a scratch folder of this machine.
 
@@ -88,10 +121,12 @@ def prepare_anywhere(ensemble: Ensemble | RemoteEnsemble, settings: PrepareConfi
 def finish_remote_store(
     target: str, settings: PrepareConfig, entries: Iterable[ProteinEntry], set_aside: Mapping[str, str]
 ) -> str:
-    """Writes table and manifest; returns the fingerprint."""
+    """Writes table and manifest, with the split that was saved before; returns the fingerprint."""
     store = RemoteFolder(target)
     with tempfile.TemporaryDirectory(prefix="moedsr-") as scratch:
-        write_index(Path(scratch), settings, list(entries), set_aside)
+        if (saved := store.read(SPLIT)) is not None:
+            (Path(scratch) / SPLIT).write_bytes(saved)
+        write_index(Path(scratch), settings, with_saved_split(Path(scratch), entries), set_aside)
         for name in (TABLE, MANIFEST):
             store.upload(Path(scratch) / name, name)
         return str(json.loads((Path(scratch) / MANIFEST).read_bytes())["fingerprint"])

@@ -24,8 +24,8 @@ def local_copy(address: str | Path) -> Path:
     folder = cache_folder() / "stores" / f"remote-{sha256(store.address.encode() + manifest).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
+        store.download(TABLE, folder / TABLE)  # always: another split changes it, and nothing else
         if not (folder / MANIFEST).exists():
-            store.download(TABLE, folder / TABLE)
             for entry in read_table(folder):
                 _fetch(store, entry, folder / f"{entry.name}.safetensors")
             (folder / f".{MANIFEST}").write_bytes(manifest)

@@ -102,7 +102,7 @@ def stored_settings(path: Path) -> PrepareConfig | None:
     return read_settings(path, read_manifest(path)) if (path / MANIFEST).exists() else None
 
 
-def require_same_settings(path: Path, held: PrepareConfig, asked: PrepareConfig) -> None:
+def require_same_settings(path: Path | str, held: PrepareConfig, asked: PrepareConfig) -> None:
     """Raises InputError, naming the first difference, unless both are the same."""
     for key in PrepareConfig.model_fields:
         if getattr(held, key) != getattr(asked, key):

@@ -185,6 +185,8 @@ def searchable_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[s
 def data_settings(base: Config, search: Mapping[str, Domain]) -> list[DataConfig]:
     """The data section of every store that a sweep reads, each once; the base's own where none is varied."""
     varied = [key for key in search if key.startswith(PREPARE)]
+    if not varied:
+        return [base.data]  # as the file has it: one that only names a store takes it as it is
     found: dict[str, DataConfig] = {}
     for point in grid_points(involved(search, varied)):
         data = override(base, {key: point[key] for key in varied if key in point}).data

@@ -1,20 +1,25 @@
 """Stores in object stores: fsspec's memory file system within this process, and S3 as moto serves it on loopback."""
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from secrets import token_hex
 
 import fsspec
 import numpy as np
 import pytest
+from s3_server import s3_bucket
 
 from moedsr.config import PrepareConfig
 from moedsr.data.ensemble import Ensemble, find_ensembles
 from moedsr.data.prepare import prepare_serially
 from moedsr.data.remote_folder import RemoteFolder, is_remote
-from moedsr.data.remote_store import find_remote_ensembles, finish_remote_store, prepare_anywhere
+from moedsr.data.remote_store import (
+    find_remote_ensembles,
+    finish_remote_store,
+    prepare_anywhere,
+    save_remote_split,
+    start_remote_store,
+)
 from moedsr.data.store import SurfaceStore
 from moedsr.errors import InputError
 
@@ -36,24 +41,8 @@ def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         yield "memory://bucket"
         filesystem.store.clear()
         return
-    server = pytest.importorskip("moto.server")
-    serving = pytest.importorskip("werkzeug.serving")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    http = serving.make_server(
-        "127.0.0.1", 0, server.DomainDispatcherApplication(server.create_backend_app), threaded=True
-    )
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
-    thread.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{http.port}")
-    import boto3
-
-    bucket = f"bucket-{token_hex(4)}"  # the server's memory is that of this process
-    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=bucket)
-    yield f"s3://{bucket}"
-    http.shutdown()
-    thread.join()
+    with s3_bucket(monkeypatch) as bucket:
+        yield bucket
 
 
 def upload(address: str, names: tuple[str, ...]) -> list[Ensemble]:
@@ -137,3 +126,31 @@ def test_an_altered_file_is_noticed(address: str, tmp_path: Path) -> None:
     RemoteFolder(target).upload(tmp_path / "damaged", "1l2y_A.safetensors")
     with pytest.raises(InputError, match="was altered"):
         SurfaceStore.open(target)
+
+
+def test_a_split_is_kept_beside_the_store_and_reaches_its_readers(address: str) -> None:
+    local = upload(f"{address}/source", NAMES)
+    target = f"{address}/store"
+    start_remote_store(target, SETTINGS)
+    entries = [prepare_anywhere(one, SETTINGS, target) for one in local]
+    finish_remote_store(target, SETTINGS, entries, {})
+    before = SurfaceStore.open(target)
+    save_remote_split(target, dict(zip(NAMES, ("val", "test"), strict=True)), {"seed": 1})
+    again = SurfaceStore.open(target)
+    assert (again.path, again.fingerprint) == (before.path, before.fingerprint)
+    assert (again.names("val"), again.names("test")) == (["1l2y_A"], ["1vii_A"])
+    finish_remote_store(target, SETTINGS, entries, {})  # prepared again
+    assert SurfaceStore.open(target).names("val") == ["1l2y_A"]
+
+
+def test_another_store_in_the_same_place_is_refused(address: str, tmp_path: Path) -> None:
+    local = upload(f"{address}/source", ("1l2y_A",))
+    target = f"{address}/store"
+    finish_remote_store(target, SETTINGS, [prepare_anywhere(local[0], SETTINGS, target)], {})
+    start_remote_store(target, SETTINGS)
+    with pytest.raises(InputError, match=rf"{target}: was prepared with frames 2, but 3 is wanted"):
+        start_remote_store(target, SETTINGS.model_copy(update={"frames": 3}))
+    (tmp_path / "manifest.json").write_text('{"format_version": 1}')
+    RemoteFolder(target).upload(tmp_path / "manifest.json", "manifest.json")
+    with pytest.raises(InputError, match=rf"{target}: has store format 1, but must have 2"):
+        start_remote_store(target, SETTINGS)

@@ -1,8 +1,10 @@
 """Domains, grids and configurations with sampled values."""
 
+from pathlib import Path
+
 import pytest
 
-from moedsr.config import Config
+from moedsr.config import Config, DataConfig
 from moedsr.errors import InputError
 from moedsr_platform.search_space import (
     Domain,
@@ -88,6 +90,8 @@ def test_each_store_that_a_sweep_varies_is_named_once() -> None:
     found = [(data.prepare.time_mode, data.prepare.frames) for data in data_settings(BASE, search)]
     assert found == [("concat", 100), ("replica", 10), ("replica", 20)]
     assert data_settings(BASE, {"expert.count": Domain(choice=(4, 8))}) == [BASE.data]
+    named = BASE.model_copy(update={"data": DataConfig(store=Path("store"))})
+    assert data_settings(named, {})[0].model_fields_set == {"store"}  # whatever that store was prepared with
 
 
 def test_the_nearest_untried_point_differs_in_one_neighbouring_value() -> None:

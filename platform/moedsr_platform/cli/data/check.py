@@ -18,8 +18,8 @@ NOTE = (
 
 
 @click.command()
-@click.argument("store", type=click.Path(path_type=Path, file_okay=False))
-def check(store: Path) -> None:
+@click.argument("store")
+def check(store: str) -> None:
     """Verify every tensor and checksum of STORE; print each protein's size and how far it moves."""
     from moedsr.data.store import check_store
     from moedsr_platform.terminal import show

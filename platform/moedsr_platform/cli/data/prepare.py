@@ -43,6 +43,7 @@ def prepare(
     """
     from moedsr.data.ensemble import find_ensembles
     from moedsr.data.remote_folder import is_remote
+    from moedsr.data.remote_store import find_remote_ensembles, start_remote_store
     from moedsr_platform.cluster import connect
     from moedsr_platform.preparation import prepare_remote_store, prepare_store
 
@@ -54,8 +55,13 @@ def prepare(
         ligands=ligand or None,
         keep_truncated=keep_truncated or None,
     )
-    if not is_remote(source):
-        find_ensembles(source, {})  # what is wrong with the source is said before a cluster starts
+    # what is wrong with either place is said before a cluster starts
+    if is_remote(source):
+        find_remote_ensembles(source)
+    else:
+        find_ensembles(source, {})
+    if is_remote(store):
+        start_remote_store(store, chosen)
     connect(address)
     if is_remote(store):
         count, fingerprint = prepare_remote_store(source, chosen, store, click.echo)

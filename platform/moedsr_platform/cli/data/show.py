@@ -6,11 +6,11 @@ import click
 
 
 @click.command()
-@click.argument("store", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("store")
 @click.argument("protein")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=".", help="Folder. [default: here]")
 @click.option("--frames", type=click.IntRange(1), default=50, show_default=True, help="Frames shown besides P0.")
-def show(store: Path, protein: str, out: Path, frames: int) -> None:
+def show(store: str, protein: str, out: Path, frames: int) -> None:
     """Write PROTEIN.png and PROTEIN.html: the true surface over time, coloured by its distance to that of P0.
 
     The page needs no network: open it in any browser, drag to rotate, press play.

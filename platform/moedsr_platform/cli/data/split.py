@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("store", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("store")
 @click.option("--identity", type=float, default=0.4, show_default=True, help="Of aligned residues; from here on alike.")
 @click.option("--coverage", type=float, default=0.8, show_default=True, help="Aligned part of both sequences.")
 @click.option("--val", type=click.IntRange(min=0), help="Validation proteins. [default: 50 of 1,390, in proportion]")
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--from", "lists", type=click.Path(path_type=Path, dir_okay=False), help="Your own, as JSON: checked.")
 @click.option("--threads", type=click.IntRange(min=1), help="Of the search. [default: all]")
 def split(
-    store: Path,
+    store: str,
     identity: float,
     coverage: float,
     val: int | None,
@@ -42,6 +42,8 @@ def split(
     moedsr data split store --from lists.json    {"train": ["1abc_A", …], "val": […], "test": […]}
     """
     likeness = _likeness(identity, coverage)
+    from moedsr.data.remote_folder import is_remote
+    from moedsr.data.remote_store import save_remote_split
     from moedsr.data.similar_sequences import require_mmseqs
     from moedsr.data.split import require_no_leakage, sizes, split_proteins
     from moedsr.data.store import SurfaceStore
@@ -57,9 +59,12 @@ def split(
         chosen = split_proteins(sequences, likeness, seed=seed, val=val, test=test, threads=threads)
     made = {"mmseqs": version, **likeness.model_dump(), "from": None if lists is None else str(lists)}
     try:
-        save_split(store, chosen, {**made, "seed": seed})
+        if is_remote(store):
+            save_remote_split(store, chosen, {**made, "seed": seed})
+        else:
+            save_split(Path(store), chosen, {**made, "seed": seed})
     except OSError as error:
-        raise InputError(f"{store}: cannot be written: {error.strerror}") from error
+        raise InputError(f"{store}: cannot be written: {error.strerror or error}") from error
     counts = ", ".join(f"{name} {count}" for name, count in sizes(chosen).items())
     click.echo(f"{store}: {counts}; no two across splits alike ({identity:.0%} over {coverage:.0%}, MMseqs2 {version})")
 

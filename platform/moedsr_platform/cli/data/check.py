@@ -1,6 +1,5 @@
 """`moedsr data check`: is a surface store sound, and how far do its proteins move?"""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click

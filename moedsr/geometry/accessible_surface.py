@@ -254,6 +254,8 @@ def _feet(
             crease = creases.nearest[i + (corner & 1), j + (corner >> 1 & 1), k + (corner >> 2)]
             if crease not in (NONE, seen):
                 seen = crease
+                if _least_square(x, y, z, crease, creases) >= nearest:
+                    continue
                 u, v, w = _crease_foot(x, y, z, crease, cells, creases)
                 square = (x - u) ** 2 + (y - v) ** 2 + (z - w) ** 2
                 if square < nearest:
@@ -283,6 +285,16 @@ def _crease_foot(
         if covering_sphere(u, v, w, cells, False) == NONE:
             return u, v, w
     return sample[0], sample[1], sample[2]
+
+
+@compiled
+def _least_square(x: float, y: float, z: float, crease: int, creases: Creases) -> float:
+    """Squared distance to the whole circle of a sample, which no point of its arc is nearer than; to a corner itself."""
+    sample, circle = creases.samples[crease], creases.circles[crease]
+    u, v, w = sample[0], sample[1], sample[2]
+    if circle[6] >= 0:
+        u, v, w = _circle_foot(x, y, z, circle)
+    return (x - u) ** 2 + (y - v) ** 2 + (z - w) ** 2
 
 
 @compiled

@@ -48,8 +48,22 @@ def covering_sphere(x: float, y: float, z: float, cells: SphereCells, deepest: b
     low, high = max(k - 1, 0), min(k + 2, cells.shape[2])
     if low >= high:
         return found
-    for a in range(max(i - 1, 0), min(i + 2, cells.shape[0])):
-        for b in range(max(j - 1, 0), min(j + 2, cells.shape[1])):
+    reach = cells.width * cells.width
+    # the middle row first: what covers a point is most often near
+    for step_i in (0, -1, 1):
+        a = i + step_i
+        if a < 0 or a >= cells.shape[0]:
+            continue
+        edge = cells.origin[0] + cells.width * a - x
+        across = max(edge, -edge - cells.width, 0.0)
+        for step_j in (0, -1, 1):
+            b = j + step_j
+            if b < 0 or b >= cells.shape[1]:
+                continue
+            edge = cells.origin[1] + cells.width * b - y
+            along = max(edge, -edge - cells.width, 0.0)
+            if across * across + along * along > reach:
+                continue
             row = (a * cells.shape[1] + b) * cells.shape[2]
             for sphere in range(cells.starts[row + low], cells.starts[row + high]):
                 dx, dy, dz = x - cells.spheres[sphere, 0], y - cells.spheres[sphere, 1], z - cells.spheres[sphere, 2]

@@ -289,7 +289,7 @@ def _crease_foot(
 
 @compiled
 def _least_square(x: float, y: float, z: float, crease: int, creases: Creases) -> float:
-    """Squared distance to the whole circle of a sample, which no point of its arc is nearer than; to a corner itself."""
+    """Squared distance to the whole circle of a sample, which its arc is never nearer than; to a corner itself."""
     sample, circle = creases.samples[crease], creases.circles[crease]
     u, v, w = sample[0], sample[1], sample[2]
     if circle[6] >= 0:

@@ -1,5 +1,6 @@
 """`moedsr data prepare`: stopped, killed, with bad proteins among good ones, on one core and on two."""
 
+import contextlib
 import json
 import os
 import random
@@ -43,14 +44,14 @@ def settings(tmp_path: Path) -> Path:
     return file
 
 
-def start(source: Path, store: Path, settings: Path) -> subprocess.Popen[str]:
+def start(source: Path, store: Path, settings: Path, **environment: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "moedsr_platform", "data", "prepare", str(source), "--out", str(store)]
     return subprocess.Popen(
         [*command, "--settings", str(settings)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"},
+        env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | environment,
     )
 
 
@@ -120,6 +121,44 @@ def test_killed_at_random_moments(settings: Path, tmp_path: Path) -> None:
         kept = {path: path.stat().st_mtime_ns for path in store.glob("*.safetensors")}
     process = start(Path("mini-atlas"), store, settings)
     _, errors = process.communicate(timeout=300)
+    assert (process.returncode, errors) == (0, "")
+    assert all(path.stat().st_mtime_ns == before for path, before in kept.items())
+    assert files(store) == files(alone.path)
+
+
+def workers_at_work(mark: str) -> list[int]:
+    """Processes that prepare a protein at this moment, of the command whose environment has the mark."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            at_work = (entry / "cmdline").read_bytes().startswith(b"ray::prepare_anywhere")
+            if at_work and f"PREPARE_MARK={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            continue  # gone, or not ours
+    return found
+
+
+@pytest.mark.slow
+def test_single_workers_killed_at_random_moments(settings: Path, tmp_path: Path) -> None:
+    """The command goes on with other workers; a protein that lost three of them is set aside and taken up again."""
+    alone = prepare_serially("mini-atlas", SETTINGS, tmp_path / "alone")
+    store, chance, kills = tmp_path / "store", random.Random(), 0
+    process = start(Path("mini-atlas"), store, settings, PREPARE_MARK=str(tmp_path))
+    while process.poll() is None and kills < 8:
+        time.sleep(chance.uniform(0, 1.5))
+        for pid in workers_at_work(str(tmp_path))[:1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                kills += 1
+    output, errors = process.communicate(timeout=600)
+    assert kills
+    assert (process.returncode, errors) == (0, ""), output
+    lost = json.loads((store / "manifest.json").read_text())["set_aside"]
+    assert all(reason.startswith("its worker was lost three times") for reason in lost.values())
+    kept = {path: path.stat().st_mtime_ns for path in store.glob("*.safetensors")}
+    process = start(Path("mini-atlas"), store, settings)
+    _, errors = process.communicate(timeout=600)
     assert (process.returncode, errors) == (0, "")
     assert all(path.stat().st_mtime_ns == before for path, before in kept.items())
     assert files(store) == files(alone.path)

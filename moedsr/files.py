@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
-from moedsr.errors import InputError
+from moedsr.errors import CannotWriteError
 
 
 @contextmanager
@@ -13,7 +13,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     """A name in the same folder to write to; what was written is renamed to `path`, or gone if anything failed.
 
     Raises:
-        InputError: a disk that is full, a folder that cannot be written to.
+        CannotWriteError: a disk that is full, a folder that cannot be written to.
     """
     aside = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
     try:
@@ -30,7 +30,7 @@ def make_folder(folder: Path) -> None:
     """The folder and those above it, where they are missing.
 
     Raises:
-        InputError: a file in its place, or a folder above that cannot be written to.
+        CannotWriteError: a file in its place, or a folder above that cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,5 +38,7 @@ def make_folder(folder: Path) -> None:
         raise _unwritable(folder, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path}: cannot be written ({error.strerror or error}); make room or choose another folder")
+def _unwritable(path: Path, error: OSError) -> CannotWriteError:
+    return CannotWriteError(
+        f"{path}: cannot be written ({error.strerror or error}); make room or choose another folder"
+    )

@@ -75,11 +75,11 @@ def start_store(folder: Path, settings: PrepareConfig) -> float:
     """Makes the folder, and says when: what was being written before then is no one's any more.
 
     Raises:
-        InputError: a finished store of other settings lies there.
+        InputError: a finished store of other settings lies there, or the folder cannot be made.
     """
     if (held := stored_settings(folder)) is not None:
         require_same_settings(folder, held, settings)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return time.time()
 
 

@@ -71,8 +71,8 @@ def prepare_store(source: str, settings: PrepareConfig, folder: Path, echo: Echo
         echo: told what happens, in lines.
 
     Raises:
-        InputError: no protein could be prepared, or a store of other settings lies there.
-        JobError: interrupted, or the store cannot be written.
+        InputError: no protein could be prepared, a store of other settings lies there, or it cannot be written.
+        JobError: interrupted.
     """
     started = start_store(folder, settings)
     entries, set_aside = _prepare_all(source, settings, str(folder.absolute()), echo)

@@ -9,7 +9,7 @@ from moedsr.config import PrepareConfig
 from moedsr.data.ensemble import Ensemble
 from moedsr.data.remote_store import RemoteEnsemble, prepare_anywhere
 from moedsr.data.store_index import ProteinEntry
-from moedsr.errors import InputError, JobError
+from moedsr.errors import CannotWriteError, InputError
 
 _BASE_MEMORY = 600_000_000
 """Bytes of a task before its protein: the interpreter, its libraries, compiled code."""
@@ -32,7 +32,7 @@ def outcomes(
     """Each protein's name with what became of it, in the order in which they end.
 
     Raises:
-        JobError: the store's folder cannot be written.
+        CannotWriteError: the store's folder, or a machine's scratch folder, cannot be written.
     """
     import ray
 
@@ -77,10 +77,12 @@ def _outcome(reference: Any, target: str) -> Outcome:
         return entry
     except ray.exceptions.RayTaskError as error:
         cause = error.cause
+        if isinstance(cause, CannotWriteError):
+            raise CannotWriteError(f"{cause}; finished proteins are kept") from None
         if isinstance(cause, InputError):
             return str(cause)
         if isinstance(cause, OSError) and cause.errno in _NOT_THE_PROTEINS_FAULT:
-            raise JobError(f"{target}: cannot be written: {cause}; finished proteins are kept") from None
+            raise CannotWriteError(f"{target}: cannot be written: {cause}; finished proteins are kept") from None
         return f"{type(cause).__name__}: {cause}"
     except ray.exceptions.RayError as error:
         return f"its worker was lost three times: {str(error).splitlines()[0]}"

@@ -1,6 +1,6 @@
-"""The store as a training worker reads it: one frame, one batch beside one step, the memory of two workers.
+"""The store as a training worker reads it: one frame, one batch beside one step, a slow file, two workers' memory.
 
-Also what a trajectory costs in memory, by its length. Nothing is asserted about time or memory.
+Nothing is asserted about time or memory.
 """
 
 import statistics
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from mdtraj.formats import XTCTrajectoryFile
 from safetensors.numpy import load_file
 
+from moedsr.batch import TrainingBatch
 from moedsr.config import Config, DataConfig, PrepareConfig
 from moedsr.data.batches import BatchSampler
-from moedsr.data.ensemble import find_ensembles
+from moedsr.data.prefetch import PrefetchedBatches
 from moedsr.data.prepare import prepare_serially
 from moedsr.data.store import SurfaceStore
 from moedsr.trainer import Trainer
@@ -73,6 +73,44 @@ def test_batch_beside_a_training_step(store: SurfaceStore, capsys: pytest.Captur
     say(capsys, f"quickstart: batch {1e3 * batch:.1f} ms, training step {1e3 * step:.0f} ms: {step / batch:.1f} times")
 
 
+class SlowFile:
+    """A sampler whose reading waits, as for a disk or a network."""
+
+    def __init__(self, sampler: BatchSampler, seconds: float) -> None:
+        self._sampler, self.seconds = sampler, seconds
+
+    def batch(self, step: int, *, rank: int = 0, workers: int = 1) -> TrainingBatch:
+        time.sleep(self.seconds)
+        return self._sampler.batch(step, rank=rank, workers=workers)
+
+
+def test_reading_ahead_hides_a_slow_file(store: SurfaceStore, capsys: pytest.CaptureFixture[str]) -> None:
+    """A step when reading costs nothing more than it does, and when it waits for half a step: ahead, and in turn."""
+    base = yaml.safe_load(QUICKSTART.read_text())["base"]
+    trainer = Trainer(Config(**{**base, "data": DataConfig(store=store.path, prepare=SETTINGS)}), store, device="cpu")
+    slow = SlowFile(BatchSampler(store, trainer.config, trainer.proteins), 0.0)
+    ahead = PrefetchedBatches(slow)  # type: ignore[arg-type]
+
+    def step(batches: PrefetchedBatches | SlowFile, seconds: float) -> float:
+        trainer.batches, slow.seconds = batches, seconds  # type: ignore[assignment]
+        started = time.perf_counter()
+        trainer.take_step()
+        return time.perf_counter() - started
+
+    wait = 0.5 * statistics.median(step(ahead, 0.0) for _ in range(6))
+    # in turn, so that all three meet the same machine; a step beforehand has read what the next one takes
+    rounds = []
+    for _ in range(12):
+        free, _ = step(ahead, 0.0), step(ahead, wait)
+        rounds.append((free, step(ahead, wait), step(slow, wait)))
+    free, hidden, waiting = (statistics.median(column) for column in zip(*rounds, strict=True))
+    say(
+        capsys,
+        f"step {1e3 * free:.0f} ms; reading waits {1e3 * wait:.0f} ms: read ahead {1e3 * hidden:.0f} ms, "
+        f"read in turn {1e3 * waiting:.0f} ms; {1 - (hidden - free) / wait:.0%} of the wait is hidden",
+    )
+
+
 READER = """
 import sys
 from moedsr.data.store import SurfaceStore
@@ -106,31 +144,3 @@ def test_bytes_of_a_point(store: SurfaceStore, capsys: pytest.CaptureFixture[str
     points = sum(entry.frames for entry in store.entries.values()) * SETTINGS.surface_points
     size = sum(entry.size for entry in store.entries.values())
     say(capsys, f"{size / points:.1f} bytes a point with atoms and occupancy, 11 for the point itself")
-
-
-PEAK = """
-import resource, sys
-from pathlib import Path
-from moedsr.data.frame_plan import plan_frames
-from moedsr.data.trajectory import frame_count, load_structure, read_frames
-structure = load_structure(Path(sys.argv[1]))
-count = frame_count(Path(sys.argv[2]), structure)
-frames = sum(1 for _ in read_frames(structure, [Path(sys.argv[2])], plan_frames([count], 100, "concat")))
-print(count, frames, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
-
-
-def test_peak_memory_of_long_trajectories(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ensemble = next(one for one in find_ensembles("mini-atlas") if one.name == "1ppe_I")
-    with XTCTrajectoryFile(str(ensemble.trajectories[0])) as file:
-        frames = file.read()[0]
-    for count in (1001, 10001):
-        path = tmp_path / f"{count}.xtc"
-        with XTCTrajectoryFile(str(path), "w") as file:
-            for start in range(0, count, 100):
-                file.write(frames[: min(100, count - start)])
-        command = [sys.executable, "-c", PEAK, str(ensemble.topology), str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        held, read, peak = map(int, done.stdout.split())
-        size = path.stat().st_size / 2**20
-        say(capsys, f"{held} frames ({size:.0f} MiB), {read} read: peak {peak / 1024:.0f} MiB resident")

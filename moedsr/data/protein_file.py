@@ -25,6 +25,7 @@ from safetensors.numpy import save
 from moedsr.config import PrepareConfig
 from moedsr.data.conformation import SurfaceFrame
 from moedsr.data.encoding import decode_normals, decode_occupancy, decode_positions
+from moedsr.data.residues import RESIDUE_TYPES
 from moedsr.errors import InputError
 from moedsr.files import written_whole
 from moedsr.geometry.radii import ATOMIC_NUMBERS
@@ -96,12 +97,12 @@ class StoredProtein:
     @cached_property
     def ca_index(self) -> NDArray[np.int64]:
         """(R,) atoms that are Cα."""
-        return self._tensor("ca_index").astype(np.int64)
+        return self._indices("ca_index", len(self.elements))
 
     @cached_property
     def residue_types(self) -> NDArray[np.int64]:
         """(R,) indices into RESIDUE_TYPES."""
-        return self._tensor("residue_types").astype(np.int64)
+        return self._indices("residue_types", len(RESIDUE_TYPES))
 
     def __len__(self) -> int:
         """Number of frames, P0 included."""
@@ -186,6 +187,12 @@ class StoredProtein:
             return self._file.get_tensor(key)
         except (SafetensorError, ValueError, TypeError, MemoryError) as error:
             raise self._damaged(error) from error
+
+    def _indices(self, key: str, count: int) -> NDArray[np.int64]:
+        indices = self._tensor(key).astype(np.int64)
+        if indices.size and not 0 <= indices.min() <= indices.max() < count:
+            raise self._damaged(f"`{key}` leads beyond its {count} entries")
+        return indices
 
     def _row(self, key: str, index: int) -> NDArray[Any]:
         place = self._checked(index)

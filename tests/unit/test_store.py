@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from moedsr.config import PrepareConfig
 from moedsr.data.prepare import prepare_serially
+from moedsr.data.protein_file import StoredProtein, read_metadata, write_protein
 from moedsr.data.store import SurfaceStore, check_store
 from moedsr.data.store_index import write_index
 from moedsr.errors import InputError
@@ -181,3 +183,14 @@ def test_tensors_of_wrong_shape_are_found(folder: Path) -> None:
     write_index(folder, SETTINGS.model_copy(update={"surface_points": 81}), entries)
     with pytest.raises(InputError, match=r"tensor `points` has shape \(4, 80, 3\), but must have \(4, 81, 3\)"):
         check_store(folder)
+
+
+@pytest.mark.parametrize(("key", "most"), [("ca_index", 304), ("residue_types", 21)])
+def test_indices_that_lead_nowhere_are_told(tiny_store: SurfaceStore, tmp_path: Path, key: str, most: int) -> None:
+    source = tiny_store.path / "1l2y_A.safetensors"
+    tensors = load_file(source)
+    tensors[key] = tensors[key].copy()
+    tensors[key][3] = most
+    write_protein(tmp_path / source.name, tensors, read_metadata(source))
+    with pytest.raises(InputError, match=rf"is damaged \(`{key}` leads beyond its {most} entries\)"):
+        getattr(StoredProtein(tmp_path / source.name, "1l2y_A", None), key)

@@ -1,56 +1,70 @@
-"""Which of a protein's experts is right where on its surface."""
+"""Which of a protein's experts is right where on its surface, and where they disagree."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
+from moedsr.expert_colours import colour_of
 from moedsr.geometry.mesh import Mesh
-from moedsr.inference import ProteinField
-from moedsr.routing_pictures import EXPERT_COLOURS
+
+if TYPE_CHECKING:
+    from moedsr.inference import ProteinField
 
 
 @dataclass(frozen=True)
 class Territory:
-    """Where each expert wins: its own field alone puts the surface nearest to where it truly is.
+    """What every expert says by itself at the vertices of a surface.
 
-    K experts that the gate chose for the protein, V vertices of the true surface.
+    K experts that the gate chose for the protein, V vertices.
     """
 
     experts: tuple[int, ...]  # strongest gate first
     gates: tuple[float, ...]  # of those
-    distances: NDArray[np.float32]  # (K, V) |E_k|, Å: how far that expert alone would miss the true surface
+    signed: NDArray[np.float32]  # (K, V) E_k, Å: how far outside that expert's own surface the vertex lies
 
     @property
-    def winner(self) -> NDArray[np.int64]:
-        """(V,) the number of the expert that wins at each vertex; the stronger gate wins a tie."""
-        return np.array(self.experts)[self.distances.argmin(0)]
+    def nearest(self) -> NDArray[np.int64]:
+        """(V,) place in ``experts`` of the one whose own surface is nearest; the stronger gate wins a tie.
+
+        On the true surface this is the expert that is right; on the mixture's own, with two experts, it is always the
+        one with the stronger gate.
+        """
+        return np.abs(self.signed).argmin(0)
+
+    @property
+    def outermost(self) -> NDArray[np.int64]:
+        """(V,) place in ``experts`` of the one whose own surface reaches furthest out: it makes the protein bulge."""
+        return self.signed.argmin(0)
+
+    @property
+    def disagreement(self) -> NDArray[np.float64]:
+        """(V,) Å, standard deviation of E_k over the experts, weighted by their gates."""
+        gates = np.array(self.gates)[:, None]
+        signed = self.signed.astype(np.float64)
+        return np.sqrt((gates * (signed - (gates * signed).sum(0)) ** 2).sum(0))
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """Of the vertices, for each expert."""
-        return tuple(float((self.winner == expert).mean()) for expert in self.experts)
+        """Of the vertices, those that each expert is nearest to."""
+        return tuple(float((self.nearest == place).mean()) for place in range(len(self.experts)))
 
     @property
-    def colours(self) -> NDArray[np.float64]:
-        """(V, 3) the winner's colour, 0 to 1."""
-        return np.array([to_rgb(colour_of(expert)) for expert in range(max(self.experts) + 1)])[self.winner]
-
-
-def colour_of(expert: int) -> str:
-    """The same in every picture."""
-    return EXPERT_COLOURS[expert % len(EXPERT_COLOURS)]
+    def colours(self) -> NDArray[np.uint8]:
+        """(V, 3) red, green and blue of the nearest expert."""
+        table = [bytes.fromhex(colour_of(expert)[1:]) for expert in self.experts]
+        return np.array([list(colour) for colour in table], dtype=np.uint8)[self.nearest]
 
 
 @torch.no_grad()
-def expert_territory(field: ProteinField, truth: Mesh, time: float, *, scale: float) -> Territory:
-    """Every chosen expert by itself at the true surface.
+def expert_territory(field: "ProteinField", surface: Mesh, time: float, *, scale: float) -> Territory:
+    """Every chosen expert by itself at a surface.
 
     Args:
         field: of one protein.
-        truth: the true surface at that time, Å about the centre of P0.
+        surface: at that time, Å about the centre of P0.
         time: in [-1, 1].
         scale: Å per normalised unit.
     """
@@ -62,9 +76,9 @@ def expert_territory(field: ProteinField, truth: Mesh, time: float, *, scale: fl
             experts=torch.full_like(gates.experts[:, :1], expert),
             weights=torch.ones_like(gates.weights[:, :1]),
         )
-        alone.append(field.with_gates(only)(truth.vertices / scale, time))
+        alone.append(field.with_gates(only)(surface.vertices / scale, time))
     return Territory(
         experts=tuple(gates.experts[0].tolist()),
         gates=tuple(gates.weights[0].tolist()),
-        distances=(np.abs(np.stack(alone)) * scale).astype(np.float32),
+        signed=(np.stack(alone) * scale).astype(np.float32),
     )

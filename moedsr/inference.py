@@ -18,6 +18,7 @@ from moedsr.data.conformation import InitialConformation, SurfaceFrame
 from moedsr.data.protein_input import ProteinInput, collate
 from moedsr.data.structure import load_structure
 from moedsr.data.topologies import stem
+from moedsr.expert_territory import Territory, expert_territory
 from moedsr.geometry.level_set import extract_level_set
 from moedsr.geometry.mesh import Mesh
 from moedsr.latent_fit import fit_code
@@ -102,6 +103,7 @@ class PredictedSurface:
     time: float
     mesh: Mesh  # Å
     touches_border: bool  # whether the surface reached the cube of prediction and was closed there
+    territory: Territory | None = None  # what each expert says of it, where asked for
 
 
 class SurfacePredictor:
@@ -131,6 +133,7 @@ class SurfacePredictor:
         *,
         chain: str | None = None,
         resolution: int = 128,
+        territories: bool = False,
     ) -> Iterator[PredictedSurface]:
         """One surface a time, in the order of the times, each as it is ready.
 
@@ -139,6 +142,7 @@ class SurfacePredictor:
             times: in [-1, 1], P0 at -1.
             chain: chain identifier (several as `A,B`), needed when the file holds several.
             resolution: nodes per axis of the extraction grid.
+            territories: whether each expert is asked about each surface, too.
 
         Raises:
             InputError: unreadable file, no protein, several chains without a choice.
@@ -148,8 +152,13 @@ class SurfacePredictor:
         field = protein_field(self.model, protein, initial.frame)
         for time in times:
             level_set = extract_level_set(field.at(time), resolution=resolution)
-            mesh = level_set.mesh.moved(scale=initial.scale, shift=initial.centre)
-            yield PredictedSurface(time, mesh, level_set.touches_border)
+            centred = level_set.mesh.moved(scale=initial.scale)
+            yield PredictedSurface(
+                time=time,
+                mesh=centred.moved(shift=initial.centre),
+                touches_border=level_set.touches_border,
+                territory=expert_territory(field, centred, time, scale=initial.scale) if territories else None,
+            )
 
 
 def resolve_device(device: str) -> torch.device:

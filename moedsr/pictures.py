@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from moedsr.figures import save_figure
 from moedsr.geometry.mesh import Mesh
+from moedsr.geometry.surface_distance import distance_to
 
 VIEW = np.array([[0.80, -0.60, 0.0], [0.20, 0.27, 0.94], [-0.56, -0.75, 0.34]])
 """Rows: the directions on the page to the right, up, and towards the reader; orthonormal to two digits."""
@@ -150,11 +151,8 @@ def _grey(points: np.ndarray) -> np.ndarray:
 
 def _error_from(truth: Mesh) -> Paint:
     """The distance to the true surface on the colour scale."""
-    if truth.is_empty:
-        return _grey
-    # a dense sample, because triangles may be large
-    nearest = cKDTree(truth.sample(SPLATS // 4, np.random.default_rng(1))[0])
-    return lambda points: ERROR_SCALE.to_rgba(np.asarray(nearest.query(points)[0]))[:, :3]
+    distance = distance_to(truth)
+    return lambda points: ERROR_SCALE.to_rgba(distance(points))[:, :3]
 
 
 def _of_vertices(mesh: Mesh, colours: np.ndarray) -> Paint:

@@ -8,13 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from moedsr.expert_colours import colour_of
 from moedsr.figures import save_figure
-
-EXPERT_COLOURS = (
-    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#994455",
-    "#004488", "#ddaa33", "#44aa99", "#882255", "#999933", "#cc6677", "#332288", "#117733",
-)  # fmt: skip
-"""One an expert, in turn; told apart also by those who see few colours."""
 
 Points = Sequence[tuple[int, float]]
 """(optimiser step, value) pairs."""
@@ -70,8 +65,7 @@ def write_load_over_time(path: Path, *, loads: Mapping[int, Points], entropy: Po
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axis = figure.subplots()
     for expert, points in sorted(loads.items()):
-        colour = EXPERT_COLOURS[expert % len(EXPERT_COLOURS)]
-        _line(axis, points, label=f"expert {expert}", color=colour)
+        _line(axis, points, label=f"expert {expert}", color=colour_of(expert))
     if loads:
         axis.axhline(1 / len(loads), color="grey", linestyle=":", linewidth=1, label="even load")
     if entropy:

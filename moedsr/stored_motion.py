@@ -1,10 +1,11 @@
-"""What a stored protein does: its true surfaces as a picture and as a page that plays them, and its figures."""
+"""What a stored protein does: its surfaces as a picture and as a page that plays them, and its figures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from moedsr.baselines import naive_ious
 from moedsr.config import PrepareConfig
@@ -14,6 +15,9 @@ from moedsr.files import make_folder
 from moedsr.geometry.mesh import Mesh
 from moedsr.geometry.radii import bondi_radii
 from moedsr.geometry.surface import solvent_excluded_surface
+
+if TYPE_CHECKING:
+    from moedsr.inference import ProteinField
 
 _SPACING = 1.0  # Å; fine enough to look at, a fourth of the triangles of 0.5 Å
 _PICTURED = 5
@@ -40,7 +44,7 @@ def motion_of(protein: StoredProtein) -> Motion:
 
 
 def stored_surface(protein: StoredProtein, frame: int, settings: PrepareConfig) -> Mesh:
-    """The true surface of one frame in the PDB's own coordinates (Å), coarse enough to be looked at."""
+    """The true surface of one frame (Å about the centre of P0), coarse enough to be looked at."""
     surface = solvent_excluded_surface(
         protein.frame_atoms(frame),
         bondi_radii(protein.elements),
@@ -48,36 +52,56 @@ def stored_surface(protein: StoredProtein, frame: int, settings: PrepareConfig) 
         spacing=max(settings.grid_spacing, _SPACING),
         keep_cavities=settings.keep_cavities,
     )
-    return surface.mesh().moved(shift=protein.centre)
+    return surface.mesh()
 
 
-def write_motion(protein: StoredProtein, settings: PrepareConfig, folder: Path, frames: int) -> tuple[Path, Path]:
-    """``<name>.png`` and ``<name>.html``, coloured by the distance to P0's surface.
+def write_motion(
+    protein: StoredProtein,
+    settings: PrepareConfig,
+    folder: Path,
+    frames: int,
+    *,
+    field: "ProteinField | None" = None,
+    progress: Callable[[], None] = lambda: None,
+) -> tuple[Path, Path]:
+    """``<name>.png`` and ``<name>.html``: the true surface, coloured by the distance to P0's surface.
 
     Args:
         protein: of a store with these settings.
         settings: how the store was prepared.
         folder: receives both files; made when missing.
         frames: shown besides P0, evenly spread.
+        field: of a model for this protein; picture and page then compare it with the truth.
+        progress: called after each frame.
     """
     # half a second of matplotlib, which reading a store's figures should not wait for
-    from moedsr.pictures import write_moving
-    from moedsr.surface_player import PlayedFrame, write_player
+    from moedsr.compared_surfaces import compare, comparing_views
+    from moedsr.pictures import write_moving, write_overview
+    from moedsr.surface_player import write_player
+    from moedsr.surface_views import by_motion
 
     make_folder(folder)
-    chosen = [0, *spread(range(1, len(protein)), frames)]
-    meshes = [stored_surface(protein, frame, settings) for frame in chosen]
-    nearest = cKDTree(meshes[0].vertices)
-    played = [
-        PlayedFrame(mesh, _label(protein, frame), np.asarray(nearest.query(mesh.vertices)[0]))
-        for frame, mesh in zip(chosen, meshes, strict=True)
-    ]
     title = f"{protein.name} ({protein.split or 'no'} split), {len(protein.sequence)} residues"
     picture, page = folder / f"{protein.name}.png", folder / f"{protein.name}.html"
+    chosen = [0, *spread(range(1, len(protein)), frames)]
+    meshes, compared = [], []
+    for frame in chosen:
+        centred = stored_surface(protein, frame, settings)
+        meshes.append(centred.moved(shift=protein.centre))
+        if field is not None:
+            compared.append(compare(field, protein, frame, centred))
+        progress()
     pictured = [0, *spread(range(1, len(chosen)), _PICTURED - 1)]
     times = [float(protein.times[chosen[place]]) for place in pictured]
-    write_moving(picture, times=times, meshes=[meshes[place] for place in pictured], title=title)
-    write_player(page, played, title=title, values="from the surface of P0")
+    views = [by_motion("truth, by its motion", meshes, meshes[0], since="the surface of P0")]
+    if compared:
+        shown = [compared[place] for place in pictured]
+        truths, predictions = [one.truth for one in shown], [one.prediction for one in shown]
+        write_overview(picture, times=times, truths=truths, predictions=predictions, title=title)
+        views = [*comparing_views(compared), *views]
+    else:
+        write_moving(picture, times=times, meshes=[meshes[place] for place in pictured], title=title)
+    write_player(page, views, labels=[_label(protein, frame) for frame in chosen], title=title)
     return picture, page
 
 

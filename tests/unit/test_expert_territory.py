@@ -7,20 +7,28 @@ import torch
 from moedsr.config import Config
 from moedsr.data.protein_input import ProteinInput, collate
 from moedsr.data.store import SurfaceStore
-from moedsr.expert_territory import Territory, colour_of, expert_territory
+from moedsr.expert_colours import colour_of
+from moedsr.expert_territory import Territory, expert_territory
 from moedsr.geometry.mesh import Mesh
 from moedsr.inference import ProteinField
 from moedsr.models.moedsr import MoEDSR
 
 
 def test_the_nearest_expert_wins() -> None:
-    distances = np.array([[0.1, 0.5, 0.3, 0.2], [0.4, 0.2, 0.3, 0.9]], dtype=np.float32)
-    territory = Territory(experts=(3, 1), gates=(0.7, 0.3), distances=distances)
-    assert territory.winner.tolist() == [3, 1, 3, 3]
+    signed = np.array([[0.1, -0.5, 0.3, -0.2], [-0.4, 0.2, 0.3, 0.9]], dtype=np.float32)
+    territory = Territory(experts=(3, 1), gates=(0.75, 0.25), signed=signed)
+    assert territory.nearest.tolist() == [0, 1, 0, 0]
     assert territory.shares == (0.75, 0.25)
-    assert (territory.colours[0] == territory.colours[2]).all()
-    assert (territory.colours[0] != territory.colours[1]).any()
+    assert territory.colours[1].tolist() == [0xEE, 0x66, 0x77]  # expert 1's
+    assert (territory.colours[[0, 2, 3]] == [0xCC, 0xBB, 0x44]).all()  # expert 3's
     assert colour_of(3) == colour_of(3 + 16)
+
+
+def test_the_outermost_expert_and_how_far_experts_disagree() -> None:
+    signed = np.array([[0.1, -0.5, 0.3], [-0.4, 0.5, 0.3]], dtype=np.float32)
+    territory = Territory(experts=(3, 1), gates=(0.5, 0.5), signed=signed)
+    assert territory.outermost.tolist() == [1, 0, 0]  # inside its surface the distance is negative
+    assert territory.disagreement == pytest.approx([0.25, 0.5, 0.0], abs=1e-6)
 
 
 @pytest.fixture
@@ -45,6 +53,6 @@ def test_experts_alone_add_up_to_the_mixture(field: ProteinField, tiny_store: Su
         ))(points / scale, 0.25)
         for place in range(len(territory.experts))
     ])  # fmt: skip
-    np.testing.assert_allclose(territory.distances, np.abs(signed) * scale, rtol=1e-5)
+    np.testing.assert_allclose(territory.signed, signed * scale, rtol=1e-5)
     mixed = (np.array(territory.gates)[:, None] * signed).sum(0)
     np.testing.assert_allclose(mixed, field(points / scale, 0.25), atol=1e-5)

@@ -36,4 +36,4 @@ def test_one_mesh_a_time_in_the_wanted_format(surfaces: list[PredictedSurface], 
 def test_page_plays_all_of_them_even_the_empty(surfaces: list[PredictedSurface], tmp_path: Path, count: int) -> None:
     path = write_page(surfaces[:count], tmp_path, "1abc")
     assert path.name == "1abc.html"
-    assert path.read_text().count('"label": "t = ') == count
+    assert path.read_text().count('"t = ') == count

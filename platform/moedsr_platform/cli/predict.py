@@ -92,7 +92,7 @@ def predict(
     predictor = SurfacePredictor.load(checkpoint, device=device)
     surfaces: list[PredictedSurface] = []
     with progress(pdb.name, len(instants)) as advance:
-        for surface in predictor.predict(pdb, instants, chain=chain, resolution=resolution):
+        for surface in predictor.predict(pdb, instants, chain=chain, resolution=resolution, territories=player):
             surfaces.append(surface)
             advance(f"t = {surface.time:+.3f}, {len(surface.mesh.faces)} triangles")
     from moedsr.data.topologies import stem
@@ -123,22 +123,18 @@ def write_surfaces(surfaces: "list[PredictedSurface]", out: Path, stem: str, kin
 
 
 def write_page(surfaces: "list[PredictedSurface]", out: Path, stem: str) -> Path:
-    """One HTML page that plays the surfaces, coloured by their distance to the first that is not empty."""
-    import numpy as np
-    from scipy.spatial import cKDTree
+    """One HTML page that plays the surfaces: by their distance to the first that is not empty, and by their experts."""
+    from moedsr.surface_player import write_player
+    from moedsr.surface_views import by_disagreement, by_motion, by_outermost_expert
 
-    from moedsr.surface_player import PlayedFrame, write_player
-
-    first = next((surface.mesh for surface in surfaces if not surface.mesh.is_empty), surfaces[0].mesh)
-    nearest = None if first.is_empty else cKDTree(first.vertices)
-    played = [
-        PlayedFrame(
-            surface.mesh,
-            f"t = {surface.time:+.3f}",
-            np.zeros(0) if nearest is None else np.asarray(nearest.query(surface.mesh.vertices)[0]),
-        )
-        for surface in surfaces
-    ]
+    meshes = [surface.mesh for surface in surfaces]
+    territories = [surface.territory for surface in surfaces if surface.territory is not None]
+    first = next((mesh for mesh in meshes if not mesh.is_empty), meshes[0])
+    views = [by_motion("by motion", meshes, first, since="the first")]
+    if len(territories) == len(meshes) and len(territories[0].experts) > 1:
+        views.append(by_outermost_expert("by the outermost expert", meshes, territories))
+        views.append(by_disagreement("by how far the experts disagree", meshes, territories))
     path = out / f"{stem}.html"
-    write_player(path, played, title=f"{stem}, predicted", values="from the first")
+    labels = [f"t = {surface.time:+.3f}" for surface in surfaces]
+    write_player(path, views, labels=labels, title=f"{stem}, predicted")
     return path

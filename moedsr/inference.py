@@ -18,12 +18,16 @@ from moedsr.data.conformation import InitialConformation, SurfaceFrame
 from moedsr.data.protein_input import ProteinInput, collate
 from moedsr.data.structure import load_structure
 from moedsr.data.topologies import stem
+from moedsr.errors import InputError
 from moedsr.expert_territory import Territory, expert_territory
 from moedsr.geometry.level_set import extract_level_set
 from moedsr.geometry.mesh import Mesh
 from moedsr.latent_fit import fit_code
 from moedsr.models.gate import Gates
 from moedsr.models.moedsr import MoEDSR
+
+RESOLUTIONS = (16, 1024)
+"""Fewest and most grid nodes per axis of a surface."""
 
 
 class ProteinField:
@@ -145,8 +149,10 @@ class SurfacePredictor:
             territories: whether each expert is asked about each surface, too.
 
         Raises:
-            InputError: unreadable file, no protein, several chains without a choice.
+            InputError: unreadable file, no protein, several chains without a choice, a time outside [-1, 1], a grid too
+                coarse to hold a surface or too fine to compute.
         """
+        _check(times, resolution)
         initial = InitialConformation.of(load_structure(pdb, chain), self.config.data.prepare, stem(pdb))
         protein = ProteinInput.of(initial, self.config)
         field = protein_field(self.model, protein, initial.frame)
@@ -159,6 +165,17 @@ class SurfacePredictor:
                 touches_border=level_set.touches_border,
                 territory=expert_territory(field, centred, time, scale=initial.scale) if territories else None,
             )
+
+
+def _check(times: Sequence[float], resolution: int) -> None:
+    if len(times) == 0:
+        raise InputError("no time is given, but at least one is needed, within [-1, 1]")
+    outside = [time for time in times if not -1 <= time <= 1]
+    if outside:
+        raise InputError(f"time {outside[0]:g} is outside [-1, 1], the span that a model knows")
+    least, most = RESOLUTIONS
+    if not least <= resolution <= most:
+        raise InputError(f"resolution is {resolution}, but must be from {least} to {most} grid nodes per axis")
 
 
 def resolve_device(device: str) -> torch.device:

@@ -62,7 +62,7 @@ def write_motion(
     frames: int,
     *,
     field: "ProteinField | None" = None,
-    progress: Callable[[], None] = lambda: None,
+    progress: Callable[[str], None] = lambda label: None,
 ) -> tuple[Path, Path]:
     """``<name>.png`` and ``<name>.html``: the true surface, coloured by the distance to P0's surface.
 
@@ -72,7 +72,7 @@ def write_motion(
         folder: receives both files; made when missing.
         frames: shown besides P0, evenly spread.
         field: of a model for this protein; picture and page then compare it with the truth.
-        progress: called after each frame.
+        progress: called with the label of each frame that is ready.
     """
     # half a second of matplotlib, which reading a store's figures should not wait for
     from moedsr.compared_surfaces import compare, comparing_views
@@ -90,7 +90,7 @@ def write_motion(
         meshes.append(centred.moved(shift=protein.centre))
         if field is not None:
             compared.append(compare(field, protein, frame, centred))
-        progress()
+        progress(_label(protein, frame))
     pictured = [0, *spread(range(1, len(chosen)), _PICTURED - 1)]
     times = [float(protein.times[chosen[place]]) for place in pictured]
     views = [by_motion("truth, by its motion", meshes, meshes[0], since="the surface of P0")]

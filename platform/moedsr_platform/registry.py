@@ -163,11 +163,11 @@ def _pinned(name: str) -> str:
 def _signature() -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Array
+    from mlflow.types.schema import AnyType, Array
 
     inputs = [
         ColSpec(DataType.string, "pdb"),
-        ColSpec(Array(DataType.double), "times", required=False),
+        ColSpec(Array(AnyType()), "times", required=False),  # as doubles, whole numbers would be refused
         ColSpec(DataType.long, "resolution", required=False),
         ColSpec(DataType.string, "chain", required=False),
     ]

@@ -72,6 +72,13 @@ class WrongInput(Failure):
     exit_code = 2
 
 
+class InOrder(click.Group):
+    """A group that lists its commands in the order in which they are used, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
 class CommandTable(click.Group):
     """A click group over ``COMMANDS`` that turns exceptions into one line and an exit code."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from moedsr.errors import InputError
+from moedsr_platform.cli import InOrder
 from moedsr_platform.tables import Table, number
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ CSV = click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="A
 PNG = click.option("--png", "png_file", type=click.Path(path_type=Path), help="Also draw it.")
 
 
-@click.group()
+@click.group(cls=InOrder)
 def report() -> None:
     """Tables and figures of a sweep, from its MLflow runs alone.
 
@@ -28,7 +29,7 @@ def report() -> None:
     """
 
 
-@report.command()
+@report.command(short_help="All trials with their scores, best first.")
 @click.argument("sweep", required=False)
 @CSV
 def sweep(sweep: str | None, csv_file: Path | None) -> None:
@@ -44,7 +45,7 @@ def sweep(sweep: str | None, csv_file: Path | None) -> None:
         show(points)
 
 
-@report.command()
+@report.command(short_help="Which expert serves which protein, and what sets them apart.")
 @click.argument("run", required=False)
 @CSV
 @click.option("--png", "png_file", type=click.Path(path_type=Path), help="Also draw the expert-by-protein heat map.")
@@ -97,7 +98,7 @@ def experts(
         client.log_artifacts(trial.info.run_id, folder, "routing")
 
 
-@report.command()
+@report.command(short_help="Table 1: methods on proteins never seen.")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
 @CSV
@@ -121,7 +122,7 @@ def table1(models: tuple[str, ...], split: str, csv_file: Path | None, png_file:
     _give(table, csv_file)
 
 
-@report.command()
+@report.command(short_help="Table 3: the proteins of each expert.")
 @click.argument("run", required=False)
 @CSV
 def table3(run: str | None, csv_file: Path | None) -> None:
@@ -137,7 +138,7 @@ def table3(run: str | None, csv_file: Path | None) -> None:
     _give(specialists_table(_routing(client, _trial(client, run))), csv_file)
 
 
-@report.command()
+@report.command(short_help="Table 4: router backbones.")
 @click.argument("sweep", required=False)
 @CSV
 @PNG
@@ -146,7 +147,7 @@ def table4(sweep: str | None, csv_file: Path | None, png_file: Path | None) -> N
     _by("router.backbone", "Router backbones", sweep, csv_file, png_file)
 
 
-@report.command()
+@report.command(short_help="Figure 3: the number of experts.")
 @click.argument("sweep", required=False)
 @CSV
 @PNG
@@ -155,7 +156,7 @@ def figure3(sweep: str | None, csv_file: Path | None, png_file: Path | None) -> 
     _by("expert.count", "Number of experts", sweep, csv_file, png_file)
 
 
-@report.command()
+@report.command(short_help="Scores by any key that was searched.")
 @click.argument("key")
 @click.argument("sweep", required=False)
 @CSV
@@ -194,7 +195,7 @@ def _model_run(client: "MlflowClient", model: str) -> "Run":
     return (run_behind(client, model) if model.startswith("models:") else None) or _trial(client, model)
 
 
-@report.command()
+@report.command(short_help="Which searched keys mattered.")
 @click.argument("sweep", required=False)
 @CSV
 @click.option(

@@ -29,9 +29,7 @@ def show(store: str, protein: str, out: Path, frames: int, model: str | None) ->
     stored = opened.protein(protein)
     field = _field(model, stored) if model else None
     with progress(protein, 1 + min(frames, len(stored) - 1)) as advance:
-        written = write_motion(
-            stored, opened.settings, out, frames, field=field, progress=lambda: advance(f"{protein}, frames")
-        )
+        written = write_motion(stored, opened.settings, out, frames, field=field, progress=advance)
     for path in written:
         click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 

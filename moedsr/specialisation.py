@@ -6,6 +6,7 @@ reassignments, each expert keeping its number of proteins, that fit at least as 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import factorial, prod
 from types import MappingProxyType
 
 import numpy as np
@@ -27,6 +28,7 @@ class Association:
     p_value: float
     adjusted: float  # Holm's, over all properties tested together
     proteins: int  # with a known value
+    least: float  # the smallest p-value that so few proteins could have: one over the number of reassignments
 
 
 def associations(
@@ -79,9 +81,17 @@ def associations(
                 p_value=p_value,
                 adjusted=p_value,
                 proteins=len(own),
+                least=_least(own, permutations),
             )
         )
     return holm(found)
+
+
+def _least(experts: NDArray[np.int64], permutations: int) -> float:
+    """A p-value is at least this, whatever the property: few proteins can be reassigned in few ways only."""
+    counts = np.bincount(experts)
+    ways = factorial(len(experts)) // prod(factorial(count) for count in counts.tolist())
+    return 1 / min(ways, 1 + permutations)
 
 
 def _test(

@@ -10,10 +10,10 @@ from moedsr.errors import InputError
 from moedsr_platform.routing_report import Routing
 
 ATLAS_COLUMNS = (
-    "length", "alpha%", "beta%", "coil%", "avg_RMSF", "avg_gyration",
+    "alpha%", "beta%", "coil%", "avg_RMSF", "avg_gyration",
     "ECOD_architecture", "CATH_class", "CATH_architecture", "SCOP_class",
 )  # fmt: skip
-"""Read by default where a table has them; other tables: every column."""
+"""Read by default where a table has them, without the length, which is known; other tables: every column."""
 
 UNKNOWN = frozenset({"", "-", "n/a", "na", "nan", "none", "unknown"})
 _MISSING = float("nan")

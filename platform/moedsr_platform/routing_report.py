@@ -153,13 +153,17 @@ class Routing:
         """``specialisation.csv`` and ``specialisation.png``; neither where nothing can be tested."""
         if not self.associations:
             return
+        folder.mkdir(parents=True, exist_ok=True)
         rows = [asdict(association) for association in self.associations]
         text = io.StringIO()
         table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
         (folder / "specialisation.csv").write_text(text.getvalue(), encoding="utf-8")
-        titles = {one.property: f"{one.property}  (p = {one.p_value:.2g})" for one in self.associations}
+        titles = {
+            one.property: f"{one.property}  (p = {one.p_value:.2g}, {one.proteins} proteins)"
+            for one in self.associations
+        }
         write_specialisation(
             folder / "specialisation.png",
             experts=self.experts,

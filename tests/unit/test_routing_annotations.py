@@ -11,7 +11,7 @@ from moedsr_platform.routing_annotations import annotate
 from moedsr_platform.routing_report import Routing
 
 ROUTING = Routing(step=1, names=("1abc_A", "2xyz_B", "3new_C"), splits=("train",) * 3, gates=np.eye(3))
-TABLE = '''PDB\tlength\tCATH_class\tnotes
+TABLE = '''PDB\talpha%\tCATH_class\tnotes
 1abc_A\t120\t"""Mainly Beta"", ""Alpha Beta"""\tx
 2xyz_B\t80\t"""-"""\ty
 9zzz_Z\t10\tMainly Alpha\tz
@@ -27,15 +27,15 @@ def table(tmp_path: Path) -> Path:
 
 def test_numbers_and_classes_of_the_known_columns(table: Path) -> None:
     found = annotate(ROUTING, table)
-    assert list(found.numbers["length"])[:2] == [120, 80]
-    assert math.isnan(found.numbers["length"][2])
+    assert list(found.numbers["alpha%"])[:2] == [120, 80]
+    assert math.isnan(found.numbers["alpha%"][2])
     assert found.classes == {"CATH_class": ["Mainly Beta", "", ""]}
 
 
 def test_chosen_columns(table: Path) -> None:
     assert annotate(ROUTING, table, ["notes"]).classes == {"notes": ["x", "y", ""]}
-    with pytest.raises(InputError, match=r"has no column 'lengt', did you mean `length`|has no column 'lengt'"):
-        annotate(ROUTING, table, ["lengt"])
+    with pytest.raises(InputError, match=r"has no column 'alpha' \(did you mean `alpha%`\?\)"):
+        annotate(ROUTING, table, ["alpha"])
 
 
 def test_a_csv_of_ones_own(tmp_path: Path) -> None:

@@ -42,6 +42,33 @@ def test_p_values_are_uniform_without_an_effect() -> None:
     assert np.mean(np.array(p_values) <= 0.1) == pytest.approx(0.1, abs=3 * np.sqrt(0.09 / 300))
 
 
+@pytest.mark.parametrize("kind", ["numbers", "classes", "similarities"])
+@pytest.mark.parametrize("experts", [[0] * 12 + [1] * 6 + [2] * 2, [0, 0, 1, 1, 1]], ids=["20 proteins", "5 proteins"])
+def test_no_test_finds_more_than_chance(kind: str, experts: list[int]) -> None:
+    """P(p <= 0.1) is at most 0.1 where nothing is to be found, also for classes and few proteins, whose p is coarse."""
+    draw, count, tries = np.random.default_rng(5), len(experts), 300
+
+    def one() -> object:
+        if kind == "numbers":
+            return draw.lognormal(size=count).tolist()
+        if kind == "classes":
+            return draw.choice(["a", "b", "c"], size=count).tolist()
+        places = draw.normal(size=(count, 2))
+        return -np.linalg.norm(places[:, None] - places, axis=-1)
+
+    found = associations(experts, permutations=99, **{kind: {str(number): one() for number in range(tries)}})
+    below = np.mean([association.p_value <= 0.1 for association in found])
+    assert below <= 0.1 + 3 * np.sqrt(0.09 / tries)
+
+
+def test_few_proteins_cannot_have_a_small_p_value() -> None:
+    (few,) = associations([0, 0, 1, 1, 1], numbers={"n": [0.0, 0.1, 5.0, 5.1, 5.2]}, permutations=999)
+    assert few.least == pytest.approx(1 / 10)  # 5! / (2! 3!) ways
+    assert few.p_value >= few.least * 0.8  # of random reassignments, about a tenth is the true one
+    (many,) = associations(EXPERTS, numbers={"n": [float(expert) for expert in EXPERTS]}, permutations=999)
+    assert many.least == pytest.approx(1 / 1000)
+
+
 def test_unknown_values_are_left_out() -> None:
     values = [float(expert) for expert in EXPERTS]
     values[0] = values[9] = np.nan

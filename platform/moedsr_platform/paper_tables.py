@@ -94,8 +94,8 @@ def _all_row(proteins: Sequence[str], method: str, seeds: Seeds) -> tuple[str, .
     cells = []
     for _, metric, digits in SCORES:
         means = np.array([[one.protein_mean(protein, who, metric) for protein in proteins] for one, who in seeds])
-        spread = means.mean(1).std(ddof=1) if len(seeds) > 1 else means[0].std()
-        cells += [number(float(means.mean()), digits), number(float(spread), digits)]
+        spread = means.mean(1).std(ddof=1) if len(seeds) > 1 else means[0].std() if len(proteins) > 1 else None
+        cells += [number(float(means.mean()), digits), number(spread, digits)]
     closed = float(np.mean([one.mean_gap_closed(who) for one, who in seeds]))
     return (ALL, method, str(len(seeds)), *cells, number(closed, 2))
 
@@ -143,7 +143,8 @@ def groups_table(title: str, key: str, groups: Sequence[ScoreGroup]) -> Table:
         rows.append((group.value, str(group.trials), *cells))
     heads = tuple(part for metric in groups[0].metrics for part in (metric.head, f"± {metric.head}")) if groups else ()
     note = (
-        "Scores on the validation proteins; mean and standard deviation (n - 1) over the trials of a value. "
+        "Scores on the validation proteins, at each trial's best validation; mean and standard deviation (n - 1) over "
+        "the trials of a value. "
         "naive and oracle: the initial structure for every frame, and the best static surface."
     )
     others = sorted({other for group in groups for other in group.also_varied})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from moedsr.config_file import did_you_mean
 from moedsr.errors import InputError
+from moedsr_platform.best_validation import at_best
 from moedsr_platform.run_writer import PARENT_TAG, STATE_TAG
 from moedsr_platform.seed_means import SEED, by_point, mean_text
 from moedsr_platform.tables import Table, number
@@ -27,8 +28,9 @@ COLUMNS = (
     ("max load", "routing/max_load", 2),
 )
 NOTE = (
-    "Best first; scores on the validation proteins. naive: the initial structure for every frame; "
-    "random: another frame; oracle: the best static surface; gap closed: 0 is doing nothing, 1 all that can be known."
+    "Best first; scores on the validation proteins, at each trial's best validation. naive: the initial structure for "
+    "every frame; random: another frame; oracle: the best static surface; gap closed: 0 is doing nothing, 1 all that can "
+    "be known."
 )
 
 
@@ -52,7 +54,7 @@ def find_sweep(client: "MlflowClient", name: str | None, experiment: str = EXPER
 
 
 def trials_of(client: "MlflowClient", sweep: "Run") -> list["Run"]:
-    """Every trial of a sweep, best first; those without a score last."""
+    """Every trial of a sweep with the scores of its best validation, best first; those without a score last."""
     runs: list[Run] = []
     token = None
     while True:
@@ -66,6 +68,7 @@ def trials_of(client: "MlflowClient", sweep: "Run") -> list["Run"]:
     objective = sweep.data.tags.get(OBJECTIVE_TAG, "val/iou")
     sign = 1 if sweep.data.tags.get(MODE_TAG, "max") == "min" else -1
     worst = float("inf")
+    runs = [at_best(client, run, objective) for run in runs]
     return sorted(runs, key=lambda run: (sign * run.data.metrics.get(objective, sign * worst), run.info.start_time))
 
 
@@ -78,7 +81,7 @@ def sweep_table(client: "MlflowClient", sweep: "Run") -> Table:
         (
             run.data.tags.get(TRIAL_TAG, run.info.run_name),
             run.data.tags.get(STATE_TAG, run.info.status).lower(),
-            *(run.data.params.get(key, "") for key in varied),
+            *(_brief(run.data.params.get(key, "")) for key in varied),
             *(number(run.data.metrics.get(metric), digits) for _, metric, digits in scored),
         )
         for run in trials
@@ -100,7 +103,7 @@ def point_table(client: "MlflowClient", sweep: "Run") -> Table | None:
     scored = [column for column in COLUMNS if any(column[1] in run.data.metrics for run in trials)]
     rows = tuple(
         (
-            *(point[0].data.params.get(key, "") for key in varied),
+            *(_brief(point[0].data.params.get(key, "")) for key in varied),
             str(len(point)),
             *(
                 mean_text([run.data.metrics[metric] for run in point if metric in run.data.metrics], digits)
@@ -119,6 +122,14 @@ def _varied(trials: Sequence["Run"]) -> list[str]:
     keys = sorted({key for run in trials for key in run.data.params})
     differ = (key for key in keys if len({run.data.params.get(key) for run in trials}) > 1)
     return [key for key in differ if key != "data.store"]  # named by the settings that it was made with
+
+
+def _brief(value: str) -> str:
+    """A number with the three digits that tell it from others; the run has all of them."""
+    try:
+        return value if value.lstrip("-").isdigit() else f"{float(value):.3g}"
+    except ValueError:
+        return value
 
 
 def _short(key: str, keys: Sequence[str]) -> str:

@@ -52,3 +52,27 @@ def test_experts_and_sweep(trial: str, tmp_path: Path) -> None:
     assert "0.700" in table.stdout
     wrong = CliRunner().invoke(main, ["report", "experts", "q"])
     assert (wrong.exit_code, wrong.stderr) == (2, "moedsr: no sweep 'q'; sweeps: s\n")
+
+
+def test_scores_are_those_of_the_best_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial that became worse again is worth what its kept checkpoint is worth."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    with Tracker.open() as tracker:
+        sweep = tracker.sweep_run("s", {"moedsr.objective": "val/iou", "moedsr.mode": "max"}, {})
+        for name, seed, scores in (("t1", 0, (0.7, 0.5)), ("t2", 1, (0.6, 0.65))):
+            config = Config.model_validate({"data": {"source": "mini-atlas"}, "training": {"seed": seed}})
+            run = tracker.trial_run(sweep, name, config, {})
+            for step, score in enumerate(scores):
+                best = max(scores[: step + 1])
+                metrics = {"val/iou": score, "val/chamfer": 1 - score, "naive/iou": 0.4, "best/val/iou": best}
+                tracker.log_history(run, [(step, metrics), (5, {"train/loss": 1.0})])
+            tracker.finish_trial(run, "COMPLETE")
+        tracker.finish_sweep(sweep, "table")
+    table = CliRunner().invoke(main, ["report", "sweep", "--csv", str(tmp_path / "t.csv")])
+    assert table.exit_code == 0, table.output
+    head, *rows = [line.split(",") for line in (tmp_path / "t.csv").read_text().splitlines()]
+    assert [(row[0], row[head.index("IoU")]) for row in rows] == [("t1", "0.700"), ("t2", "0.650")]
+    grouped = CliRunner().invoke(main, ["report", "by", "training.seed", "--csv", str(tmp_path / "g.csv")])
+    assert grouped.exit_code == 0, grouped.output
+    first = (tmp_path / "g.csv").read_text().splitlines()[1].split(",")
+    assert (first[2], first[4]) == ("0.700", "0.3000")  # IoU and Chamfer of one and the same validation

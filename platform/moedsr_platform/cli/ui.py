@@ -39,19 +39,11 @@ def ui(port: int, host: str) -> None:
     folder = artifact_folder(uri)
     click.echo(f"MLflow UI on {uri} (Ctrl-C stops it)\n  http://{host}:{port}/#{_first_page(uri)}")
     sys.stdout.flush()
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        uri,
-        "--host",
-        host,
-        "--port",
-        str(port),
-    ]
-    command += ["--workers", "1", *(["--default-artifact-root", folder.as_uri()] if folder else [])]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", uri, "--registry-store-uri", uri]
+    command += ["--default-artifact-root", folder.as_uri()] if folder else []
+    command += ["--uvicorn-opts", "--log-level=warning"]  # not a line for every picture that a browser asks for
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of MLflow's own libraries
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # seven processes that only chat traces need
     os.execv(sys.executable, command)

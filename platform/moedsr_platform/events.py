@@ -12,7 +12,7 @@ from moedsr_platform.interruption import Interruption
 from moedsr_platform.nodes import needs
 from moedsr_platform.progress import Display, WaitingNotice
 from moedsr_platform.sweep_log import SweepLog
-from moedsr_platform.sweep_page import BEST
+from moedsr_platform.sweep_page import BEST, BEST_SCORES
 from moedsr_platform.tracking import SWEEP_TAG, Tracker, trial_name
 from moedsr_platform.trial import FAILURE, TrialSpec, reason_of
 from moedsr_platform.trial_folder import pause_trial
@@ -84,8 +84,8 @@ class SweepListener:
         before = row.validated
         best = self.board.report(trial_id, step, metrics, checkpoint)
         if best:
-            value = metrics[self.board.metric]
-            self.tracker.log_history(self.run_of(row), [(step, {f"{BEST}{self.board.metric}": value})])
+            names = [name for name in dict.fromkeys((self.board.metric, *BEST_SCORES)) if name in metrics]
+            self.tracker.log_history(self.run_of(row), [(step, {f"{BEST}{name}": metrics[name] for name in names})])
         if best and checkpoint is not None and Path(checkpoint).is_dir():
             self.tracker.log_checkpoint(self.run_of(row), Path(checkpoint))
         validated = row.validated > before  # what a resumed trial says again was heard before

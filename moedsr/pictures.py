@@ -19,7 +19,7 @@ VIEW = np.array([[0.80, -0.60, 0.0], [0.20, 0.27, 0.94], [-0.56, -0.75, 0.34]])
 """Rows: the directions on the page to the right, up, and towards the reader; orthonormal to two digits."""
 LIGHT = np.array([-0.4, 0.6, 0.7]) / np.linalg.norm([-0.4, 0.6, 0.7])
 WIDTH = 260  # pixels of one surface
-SPLATS = 800_000
+SPLATS = 400_000
 GREY = (0.74, 0.78, 0.83)
 ERROR_SCALE = ScalarMappable(
     Normalize(0, 3),

@@ -109,7 +109,7 @@ def test_artifacts(sweep: Done) -> None:
     assert "training.pt" not in checkpoint
     assert any(name.endswith(".csv") for name in sweep.files(trial, "routing"))
     assert any(name.endswith(".png") for name in sweep.files(trial, "routing"))
-    assert {"overview.png", "experts.png"} <= set(sweep.files(trial, "surfaces"))
+    assert {"overview.png", "experts.png", "player.html"} <= set(sweep.files(trial, "surfaces"))
     assert "config.yaml" in {item.path for item in sweep.client.list_artifacts(trial.info.run_id)}
     (parent,) = sweep.parents
     assert {"sweep.yaml", "results.md"} <= {item.path for item in sweep.client.list_artifacts(parent.info.run_id)}

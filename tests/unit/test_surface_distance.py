@@ -13,7 +13,7 @@ def test_distance_to_the_middle_of_a_large_triangle() -> None:
     vertices, faces = np.asarray(box.vertices), np.asarray(box.faces, dtype=np.int64)
     distance = distance_to(Mesh(vertices, faces, vertex_normals(vertices, faces)))
     points = np.array([[13.0, 2.0, 3.0], [8.0, 1.0, -2.0], [10.0, 4.0, 4.0], [10.0, 10.0, 10.0]])
-    assert distance(points) == pytest.approx([3.0, 2.0, 0.0, 0.0], abs=0.1)
+    assert distance(points) == pytest.approx([3.0, 2.0, 0.0, 0.0], abs=0.3)
 
 
 def test_nothing_is_near_an_empty_surface() -> None:

@@ -29,8 +29,8 @@ COLUMNS = (
 )
 NOTE = (
     "Best first; scores on the validation proteins, at each trial's best validation. naive: the initial structure for "
-    "every frame; random: another frame; oracle: the best static surface; gap closed: 0 is doing nothing, 1 all that can "
-    "be known."
+    "every frame; random: another frame; oracle: the best static surface; gap closed: 0 is doing nothing, 1 all that "
+    "can be known."
 )
 
 

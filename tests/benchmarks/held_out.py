@@ -2,9 +2,9 @@
 
 Usage: python tests/benchmarks/held_out.py RUN.yaml --store STORE [--folds 4] [--seeds 0 1 2] [--kind KIND] --out FILE
 
-KIND replaces the run's expert.kind. The store's settings count, not those of the run's file. Prints a row a protein, and means with 95 % bootstrap intervals over proteins (means over seeds first); the smoothed
-baseline's width is fitted on the training proteins of the same fold. FILE keeps every score, and what is in it is not
-computed again.
+KIND replaces the run's expert.kind. The store's settings count, not those of the run's file. Prints a row a protein,
+and means with 95 % bootstrap intervals over proteins (means over seeds first); the smoothed baseline's width is fitted
+on the training proteins of the same fold. FILE keeps every score, and what is in it is not computed again.
 """
 
 import argparse

@@ -43,10 +43,9 @@ def _field(model: str, protein: "StoredProtein") -> "ProteinField":
     from moedsr.inference import SurfacePredictor, protein_field
 
     predictor = SurfacePredictor.load(checkpoint)
-    codes = {name: row for row, name in enumerate(predictor.meta.codes)}
     return protein_field(
         predictor.model,
         ProteinInput.of(protein, predictor.config),
         protein.frame(0),
-        code_index=code_row(codes, protein.name, 0),
+        code_index=code_row(predictor.meta.code_rows, protein.name, 0),
     )

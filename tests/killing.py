@@ -1,20 +1,26 @@
 """Sweeps that are killed: their processes by kind, and what must come out."""
 
+import itertools
 import json
 import os
+import random
 import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 DRIVER = Path(__file__).resolve().parent / "integration" / "fake_training.py"
-TRIAL, RAYLET = r"^ray::ImplicitFunc", r"/raylet/raylet "
+TRIAL, RAYLET, GCS = r"^ray::ImplicitFunc", r"/raylet/raylet ", r"/gcs/gcs_server "
+PARTS = {"trial": TRIAL, "raylet": RAYLET, "gcs": GCS, "everything": ""}
+SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP")
+SESSIONS = 60
+"""A sweep that is killed all the time needs no more; one that does makes no progress."""
 
 
 @dataclass
@@ -31,14 +37,20 @@ class Scene:
     folder: Path
     environment: dict[str, str]
     name: str = "fake"
+    command: tuple[str, ...] = (sys.executable, str(DRIVER))
     kills: dict[str, int] = field(default_factory=dict)
 
     def start(self, *, resume: bool, **more: str) -> "subprocess.Popen[str]":
         """A driver; its output is added to ``output.txt``."""
-        line = [sys.executable, str(DRIVER), str(self.file), *(["--resume"] if resume else [])]
+        line = [*self.command, str(self.file), *(["--resume"] if resume else [])]
         with (self.folder / "output.txt").open("a") as output:
             return subprocess.Popen(
-                line, env={**self.environment, **more}, stdout=output, stderr=subprocess.STDOUT, text=True
+                line,
+                env={**self.environment, **more},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                preexec_fn=_signals_as_on_a_terminal,
             )
 
     @property
@@ -98,6 +110,60 @@ class Scene:
         return found
 
 
+def torment(scene: Scene, chance: random.Random, kinds: Sequence[str], longest: float = 12.0) -> int:
+    """Strikes at random moments and resumes, until the sweep has ended in spite of it.
+
+    Args:
+        scene: the sweep.
+        chance: decides when, and what.
+        kinds: of strikes: keys of ``PARTS``, ``driver``, names of signals, or ``twice`` for two signals.
+        longest: seconds between two.
+
+    Returns:
+        how many sessions it took.
+    """
+    for session in itertools.count(1):
+        assert session < SESSIONS, scene.output
+        process, struck = scene.start(resume=scene.begun, FAKE_SECONDS="0.05"), False
+        while process.poll() is None:
+            try:
+                process.wait(chance.uniform(0, longest))
+            except subprocess.TimeoutExpired:
+                what = chance.choice(kinds)
+                strike(scene, process, what, chance)
+                if what == "trial":
+                    continue
+                struck = True
+                try:
+                    process.wait(120)
+                except subprocess.TimeoutExpired:
+                    raise AssertionError(f"still runs after {what}:\n{scene.output}") from None
+        if process.returncode == 0:
+            return session
+        assert struck, f"ended by itself with {process.returncode}:\n{scene.output}"
+    raise AssertionError
+
+
+def strike(scene: Scene, process: "subprocess.Popen[str]", what: str, chance: random.Random) -> None:
+    """One blow to a sweep that runs."""
+    if what in PARTS:
+        scene.kill(what, scene.processes(PARTS[what]))
+    elif what == "driver":
+        scene.kill(what, [process.pid])
+    else:
+        process.send_signal(getattr(signal, chance.choice(SIGNALS) if what == "twice" else what))
+        scene.kills[what] = scene.kills.get(what, 0) + 1
+        if what == "twice":
+            time.sleep(chance.uniform(0, 2))
+            process.send_signal(signal.SIGINT)
+
+
+def _signals_as_on_a_terminal() -> None:
+    """Where the tests themselves run in the background, Ctrl-C is ignored, and that would be inherited."""
+    for name in SIGNALS:
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
 def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -133,6 +199,33 @@ def outcome(scene: Scene, uri: str | None = None) -> dict[str, Any]:
             "metrics": {metric: _history(client, run.info.run_id, metric) for metric in _measured(run.data.metrics)},
         }
     return found
+
+
+def study(scene: Scene) -> list[dict[str, Any]]:
+    """The points that Optuna has: their values, state and learning curves, and how many trials tried each."""
+    import optuna
+
+    (found,) = optuna.get_all_study_names(storage := f"sqlite:///{scene.sweep / 'optuna.db'}")
+    trials = optuna.load_study(study_name=found, storage=storage).trials
+    return [
+        {
+            "params": trial.params,
+            "state": trial.state.name,
+            "values": trial.values,
+            "curve": trial.intermediate_values,
+            "trials": len(trial.user_attrs.get("trials", [])),
+        }
+        for trial in trials
+    ]
+
+
+def kept(scene: Scene) -> dict[str, list[str]]:
+    """What each trial keeps on disk, by its number."""
+    return {
+        trial.name.split("-")[1]: sorted(path.name for path in trial.iterdir())
+        for trial in (scene.sweep / "trials").iterdir()
+        if trial.is_dir()
+    }
 
 
 def _same(event: dict[str, Any]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def old_folder(sweep: SweepFile) -> SweepFolder:
     found = _folders(sweep.name)
     if not found:
         parent = results_folder() / "sweeps"
-        names = sorted(path.name for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+        names = [folder.sweep_id for folder in all_folders()]
         there = f"; there are {', '.join(names[:8])}" if names else ""
         raise InputError(f"no sweep `{sweep.name}` to resume under {parent}{there}")
     folder = SweepFolder(max(found)[1].absolute())
@@ -133,7 +133,8 @@ def is_unfinished(sweep: SweepFile) -> bool:
 def all_folders() -> list[SweepFolder]:
     """Every sweep and run of the results folder, by name."""
     parent = results_folder() / "sweeps"
-    return [SweepFolder(path) for path in sorted(parent.iterdir()) if path.is_dir()] if parent.is_dir() else []
+    found = sorted(parent.glob("[!.]*")) if parent.is_dir() else []  # not what a killed process had half made
+    return [SweepFolder(path) for path in found if path.is_dir()]
 
 
 def _folders(name: str) -> list[tuple[int, Path]]:

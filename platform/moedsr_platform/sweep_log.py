@@ -6,6 +6,7 @@ a driver that is killed, and would give trials twice.
 """
 
 import json
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,9 +29,9 @@ class SweepLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.exists():
-            self._append({"event": "sweep", "key": secrets.token_hex(2)})
         self._mend()
+        if path.stat().st_size == 0:
+            self._append({"event": "sweep", "key": secrets.token_hex(2)})
         self.key: str = json.loads(path.read_text(encoding="utf-8").splitlines()[0])["key"]
 
     def trial_id(self, number: int) -> str:
@@ -56,10 +57,21 @@ class SweepLog:
             yield json.loads(line)
 
     def _append(self, event: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
+        """The whole line or nothing of it.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        before = self.path.stat().st_size
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(event) + "\n")
+        except OSError:
+            os.truncate(self.path, before)
+            raise
 
     def _mend(self) -> None:
+        self.path.touch()
         whole = self.path.read_bytes()
         end = whole.rfind(b"\n") + 1
         if end < len(whole):

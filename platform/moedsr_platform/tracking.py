@@ -26,7 +26,15 @@ from moedsr_platform.outbox import POINTS, Outbox
 from moedsr_platform.run_artifacts import stage_checkpoint
 from moedsr_platform.run_writer import STATE_TAG, RunWriter, is_permanent, readable
 from moedsr_platform.sweep_page import comparison_view
-from moedsr_platform.tracking_store import artifact_folder, check_store, migration_lock, store_uri, without_password
+from moedsr_platform.tracking_store import (
+    SQLITE,
+    artifact_folder,
+    check_store,
+    migration_lock,
+    sqlite_path,
+    store_uri,
+    without_password,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,9 +64,10 @@ def connect(uri: str | None = None, *, create: bool = True) -> "MlflowClient":
     """
     address = store_uri(uri)
     check_store(address, create=create)
-    client = _client(address)
     try:
         with migration_lock(address):
+            _make(address)
+            client = _client(address)
             client.search_experiments(max_results=1)
     except Exception as error:
         where = without_password(address)
@@ -71,8 +80,20 @@ def connect(uri: str | None = None, *, create: bool = True) -> "MlflowClient":
     return client
 
 
+def _make(address: str) -> None:
+    """A SQLite store appears complete: in one whose making was killed, MLflow trips over its own tables for ever."""
+    path = sqlite_path(address)
+    if path is None or (path.exists() and path.stat().st_size):
+        return
+    aside = path.with_name(f".{path.name}.new")
+    for left in path.parent.glob(f"{aside.name}*"):
+        left.unlink()
+    _client(f"{SQLITE}{aside}")
+    aside.replace(path)
+
+
 def _client(address: str) -> "MlflowClient":
-    """A client that has asked nothing yet."""
+    """A client that has asked nothing yet; of a SQLite store, which is made by then."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the outbox is the patient one
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

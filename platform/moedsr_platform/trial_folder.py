@@ -4,8 +4,10 @@ A trial goes on from this folder alone, whoever starts it again. It lies on stor
 """
 
 import contextlib
+import fcntl
 import json
 import math
+import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -15,7 +17,7 @@ from typing import Any, Literal, Self
 
 from moedsr.errors import JobError
 
-PREFIX, FAILURE = "checkpoint_", "failure"
+PREFIX, FAILURE, REPORTS = "checkpoint_", "failure", "reports.jsonl"
 Request = Literal["stop", "pause"]
 REQUESTS: tuple[Request, ...] = ("stop", "pause")
 
@@ -55,6 +57,7 @@ class TrialFolder:
     ``stop``, ``pause``     ask the trial to save and end at its next report: for good, or to go on later
     ``failure``             why it failed, in one line
     ``owner``               token of the process that writes here; one that lost it ends at its next report
+    ``lock``                held for as long as a report or a change of owner takes
 
     Args:
         path: the folder.
@@ -103,28 +106,43 @@ class TrialFolder:
     def take(self) -> None:
         """Make this process the folder's only writer, and clear away what a killed one left half-written."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for half in self.path.glob(".scratch-*"):
-            shutil.rmtree(half, ignore_errors=True)
-        (self.path / "pause").unlink(missing_ok=True)
-        self._token = uuid.uuid4().hex
-        _write(self.path / "owner", self._token)
-        self.scratch.mkdir()
-        self._forget_after(step_of(self.last) if self.last else 0)
+        with self._locked():
+            for half in self.path.glob(".scratch-*"):
+                shutil.rmtree(half, ignore_errors=True)
+            (self.path / "pause").unlink(missing_ok=True)
+            self._token = uuid.uuid4().hex
+            _write(self.path / "owner", self._token)
+            self.scratch.mkdir()
+            self._forget_after(step_of(self.last) if self.last else 0)
 
     def release(self) -> None:
         """Leave nothing but what is kept."""
         shutil.rmtree(self.scratch, ignore_errors=True)
 
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Within, this process may write, and none can take the trial over between one file and the next.
+
+        Raises:
+            JobError: another process has taken the trial over, as after a lost node that was not dead.
+        """
+        with self._locked():
+            owner = (self.path / "owner").read_text(encoding="utf-8")
+            if self._token is not None and owner != self._token:
+                raise JobError("this trial was started again elsewhere")
+            yield
+
     def keep(self, checkpoint: Path, step: int) -> Path:
         """Move a complete checkpoint in; all but the last and the best go.
 
-        Raises:
-            JobError: another process has taken the trial over.
+        It is on disk, with the reports that led to it, before another one goes: machines lose their power too.
         """
-        self.check_owner()
+        for path in (*checkpoint.iterdir(), checkpoint, self.path / REPORTS):
+            _flush(path)
         place = self.path / f"{PREFIX}{step:07d}"
         shutil.rmtree(place, ignore_errors=True)
         checkpoint.rename(place)
+        _flush(self.path)
         kept = {place, max(self._checkpoints(), key=self._worth)}
         for other in self._checkpoints():
             if other not in kept:
@@ -133,27 +151,28 @@ class TrialFolder:
 
     def write_down(self, report: Spoken) -> None:
         """Add a report, so that one whose reader was killed can be said again."""
-        with (self.path / "reports.jsonl").open("a", encoding="utf-8") as file:
+        with (self.path / REPORTS).open("a", encoding="utf-8") as file:
             file.write(report.line())
 
     def spoken(self) -> Iterator[Spoken]:
         """All reports up to the last checkpoint, in order."""
         try:
-            lines = (self.path / "reports.jsonl").read_text(encoding="utf-8").splitlines()
+            lines = (self.path / REPORTS).read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return
         for line in lines:
             with contextlib.suppress(ValueError):  # the line that was being written when the process was killed
                 yield Spoken.of(line)
 
-    def check_owner(self) -> None:
-        """Raises JobError when another process has taken the trial over, as after a lost node that was not dead."""
-        if self._token is not None and (self.path / "owner").read_text(encoding="utf-8") != self._token:
-            raise JobError("this trial was started again elsewhere")
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self.path / "lock").open("w") as file:  # closed, and so given back, however its process ends
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _forget_after(self, step: int) -> None:
         """Reports after the last checkpoint are made again."""
-        _write(self.path / "reports.jsonl", "".join(said.line() for said in self.spoken() if said.step <= step))
+        _write(self.path / REPORTS, "".join(said.line() for said in self.spoken() if said.step <= step))
 
     def _checkpoints(self) -> list[Path]:
         return [path for path in self.path.glob(f"{PREFIX}*") if path.is_dir()]
@@ -187,6 +206,16 @@ def _ask(folder: Path, request: Request) -> None:
 def step_of(checkpoint: Path) -> int:
     """The optimiser step at which a kept checkpoint was made."""
     return int(checkpoint.name.removeprefix(PREFIX))
+
+
+def _flush(path: Path) -> None:
+    """What a machine that loses its power would otherwise lose: file or folder, from memory to disk."""
+    with contextlib.suppress(OSError):  # not there, or a file system that cannot do it for folders
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _write(path: Path, text: str) -> None:

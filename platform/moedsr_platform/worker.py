@@ -85,10 +85,10 @@ class _Reporter:
             history=list(report.history),
             done=report.done or self._request == "stop",
         )
-        self._folder.check_owner()
-        self._folder.write_down(said)
-        if report.checkpoint is not None:
-            self._folder.keep(report.checkpoint, report.step)
+        with self._folder.writing():
+            self._folder.write_down(said)
+            if report.checkpoint is not None:
+                self._folder.keep(report.checkpoint, report.step)
         self._send(self._message(said))
 
     def repeat(self) -> bool:

@@ -75,8 +75,9 @@ def scores(count: int, step: int, state: float) -> dict[str, float]:
 def save(config: Config, step: int, state: float, metrics: dict[str, float], scratch: Path) -> Path:
     folder = scratch / f"step-{step}"
     folder.mkdir()
-    (folder / "meta.json").write_text(json.dumps({"step": step, "metrics": metrics, "state": state}))
     (folder / "config.json").write_text(config.model_dump_json())
+    time.sleep(float(os.environ.get("FAKE_SECONDS", "0.01")))  # a moment in which half of it is there
+    (folder / "meta.json").write_text(json.dumps({"step": step, "metrics": metrics, "state": state}))
     (folder / "model.safetensors").write_bytes(b"")
     return folder
 

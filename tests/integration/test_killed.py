@@ -6,13 +6,11 @@ import random
 import re
 import shutil
 import signal
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import TRIAL, Scene, outcome
+from killing import TRIAL, Scene, kept, outcome, study, torment
 
 from moedsr_platform.sweep_lock import only_here
 
@@ -108,7 +106,10 @@ def test_disk_use_is_bounded(make_scene: MakeScene) -> None:
     run_undisturbed(scene)
     for trial in (scene.sweep / "trials").iterdir():
         assert sum(path.name.startswith("checkpoint_") for path in trial.iterdir()) <= 2
-        assert {path.name for path in trial.iterdir() if path.is_file()} == {"owner", "reports.jsonl"}
+        assert {path.name for path in trial.iterdir() if path.is_file()} == {"lock", "owner", "reports.jsonl"}
+
+
+EVERY_KIND = ("trial", "trial", "trial", "driver", "raylet", "gcs", "everything", "SIGTERM", "SIGINT", "twice")
 
 
 @pytest.mark.slow
@@ -117,41 +118,18 @@ def test_disk_use_is_bounded(make_scene: MakeScene) -> None:
 def test_random_parts_killed_at_random_moments(
     seed: int, sampler: str, at_once: int, make_scene: MakeScene, kill_tree: Callable[[Path], int]
 ) -> None:
-    """One machine: trials, drivers, everything, and signals, until the sweep has ended in spite of it."""
+    """One machine, from the first moment on: the data is prepared, and the tracking store made, under blows as well."""
     chance = random.Random(seed)
     settings = {"sampler": sampler, "at_once": at_once, "trials": 10, "restarts": 100}
     whole, torn = make_scene("whole", **settings), make_scene("torn", **settings)
     run_undisturbed(whole)
-    sessions = 0
-    while True:
-        process = torn.start(resume=torn.begun, FAKE_SECONDS="0.05")
-        sessions += 1
-        ended = False
-        while process.poll() is None:
-            time.sleep(chance.uniform(0.5, 12))
-            what = chance.choice(["trial", "trial", "driver", "everything", "SIGTERM", "SIGINT"])
-            if process.poll() is not None:
-                break
-            if what == "trial":
-                torn.kill(what, torn.processes(TRIAL))
-                continue
-            if what in ("SIGTERM", "SIGINT"):
-                process.send_signal(getattr(signal, what))
-                torn.kills[what] = torn.kills.get(what, 0) + 1
-            else:
-                torn.kill(what, [process.pid] if what == "driver" else torn.processes())
-            try:
-                process.wait(90)
-            except subprocess.TimeoutExpired:
-                raise AssertionError(f"still runs after {what}:\n{torn.output}") from None
-            ended = True
-        if process.returncode == 0:
-            break
-        assert ended, f"ended by itself with {process.returncode}:\n{torn.output}"
-        assert sessions < 60
+    torn.environment["MOEDSR_CACHE"] = str(torn.folder / "cache")
+    sessions = torment(torn, chance, EVERY_KIND)
     log.info("%s, %d at once, seed %d: %d sessions, killed: %s", sampler, at_once, seed, sessions, torn.kills)
-    theirs, ours = outcome(whole), outcome(torn)
-    assert ours == theirs
+    assert outcome(torn) == outcome(whole)
+    assert study(torn) == study(whole)
+    assert kept(torn) == kept(whole)
+    assert "Traceback" not in torn.output
     if at_once == 1:
         assert torn.events() == whole.events()
     kill_tree(torn.folder)

@@ -120,6 +120,13 @@ def test_a_torn_last_line_is_dropped(tmp_path: Path) -> None:
     assert len(list(again.log.events())) == 2
 
 
+def test_a_log_that_was_only_just_made_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("")
+    assert SweepLog(tmp_path / "log").trial_id(1).endswith("-001")
+    (tmp_path / "log").write_text('{"event": "swe')
+    assert list(SweepLog(tmp_path / "log").events()) == []
+
+
 def test_another_search_than_the_one_that_began_is_refused(tmp_path: Path) -> None:
     Session(sweep("random"), tmp_path / "s").ask()
     with pytest.raises(InputError, match="but the search now gives"):

@@ -1,7 +1,9 @@
 """What MLflow holds after the driver wrote it; a real SQLite store each time."""
 
+import contextlib
 import json
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ import pytest
 
 from moedsr.config import Config
 from moedsr.errors import InputError
-from moedsr_platform import outbox
+from moedsr_platform import outbox, tracking
 from moedsr_platform.journal import Request
 from moedsr_platform.run_writer import PARENT_TAG
 from moedsr_platform.sweep_results import find_sweep, sweep_table
@@ -341,3 +343,24 @@ def test_looking_up_the_run_of_an_ended_trial_leaves_it_closed(tracker: Tracker)
     assert tracker.trial_run(None, "ended", config(), {}) == run
     assert tracker.run_id(run) == run_id
     assert tracker.client.get_run(run_id).info.status == "RUNNING"
+
+
+def test_a_store_whose_making_was_killed_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow makes some sixty tables in seconds, one by one; of a part of them it can make nothing any more."""
+    store = tmp_path / "mlflow.db"
+
+    class Killed(Exception):
+        pass
+
+    def killed(uri: str) -> None:
+        with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as half:
+            half.execute("CREATE TABLE metrics (key TEXT)")
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking, "_client", killed)
+        with pytest.raises(InputError, match="Killed"):
+            connect(f"sqlite:///{store}")
+    assert not store.exists()
+    assert connect(f"sqlite:///{store}").search_experiments()
+    assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", ".mlflow.db.lock"}

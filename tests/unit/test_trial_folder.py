@@ -1,6 +1,7 @@
 """What a trial keeps on disk, and what it can say again."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path: Path)
     assert [report.step for report in after.spoken()] == [1, 2]
     assert [path.name for path in after.path.iterdir() if path.name.startswith(".")] == [after.scratch.name]
     after.release()
-    assert sorted(path.name for path in after.path.iterdir()) == ["checkpoint_0000002", "owner", "reports.jsonl"]
+    assert sorted(path.name for path in after.path.iterdir()) == ["checkpoint_0000002", "lock", "owner", "reports.jsonl"]
 
 
 def test_reports_come_back_as_they_were(tmp_path: Path) -> None:
@@ -99,12 +100,23 @@ def test_reports_without_a_validation_are_joined_to_the_next_one(tmp_path: Path)
 
 def test_a_process_whose_trial_was_started_elsewhere_writes_nothing_more(tmp_path: Path) -> None:
     lost = folder_in(tmp_path)
-    made = lost.scratch / "made"
     folder_in(tmp_path)
-    with pytest.raises(JobError, match="this trial was started again elsewhere"):
-        lost.check_owner()
-    with pytest.raises(JobError, match="elsewhere"):
-        lost.keep(made, 1)
+    with pytest.raises(JobError, match="this trial was started again elsewhere"), lost.writing():
+        raise AssertionError("it may not write")
+
+
+def test_a_trial_is_not_taken_over_between_a_report_and_its_checkpoint(tmp_path: Path) -> None:
+    """Who takes it over goes on from a checkpoint that the one before deletes no more."""
+    lost, taken = folder_in(tmp_path), threading.Event()
+    after = TrialFolder(lost.path, metric="val/iou", mode="max")
+    other = threading.Thread(target=lambda: (after.take(), taken.set()))
+    checkpoint(lost, 1, val_iou=0.1)
+    with lost.writing():
+        other.start()
+        assert not taken.wait(0.3)
+        checkpoint(lost, 2, val_iou=0.5)
+    other.join(10)
+    assert after.last == after.checkpoint(2)
 
 
 def test_a_trial_is_asked_to_stop_and_says_why_it_failed_through_its_folder(tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""Ray clusters of several nodes on this machine, each of which can be killed."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+RAY = Path(sys.executable).parent / "ray"
+NODE = "MOEDSR_TEST_NODE"
+"""In the environment of all processes of a node: its name."""
+
+
+class RayNodes:
+    """A head without resources of its own, and nodes that are added; all of them end with the context.
+
+    Args:
+        environment: of every process, which marks them as this test's.
+        folder: for logs.
+    """
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self._environment = {
+            **environment,
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_health_check_initial_delay_ms": "1000",  # a lost node is noticed in seconds
+            "RAY_health_check_period_ms": "500",
+            "RAY_health_check_timeout_ms": "2000",
+        }
+        self._folder = folder
+        # sockets lie below it, and a socket's path must stay under 108 characters
+        self._temporary = Path(tempfile.mkdtemp(prefix="ray-"))
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self._nodes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        self._start("head", 0, 0, "--head", f"--port={self.port}", f"--ray-client-server-port={free_port()}",
+                    f"--temp-dir={self._temporary}", "--include-dashboard=false")  # fmt: skip
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for name in [*self._nodes]:
+            self.kill(name)
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def add(self, name: str, *, cpus: int, gpus: int = 0) -> None:
+        """A node more, which is there when this returns."""
+        self._start(name, cpus, gpus, f"--address={self.address}")
+
+    def kill(self, name: str) -> None:
+        """kill -9 of all processes of a node, as when its machine loses its power."""
+        for pid in self.processes(name):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self._nodes.pop(name).wait(20)
+
+    def kill_raylet(self, name: str) -> None:
+        """kill -9 of the one process that holds a node together; the others notice."""
+        (pid,) = [pid for pid in self.processes(name) if b"/raylet/raylet" in _read(pid, "cmdline")]
+        os.kill(pid, signal.SIGKILL)
+
+    def processes(self, name: str) -> list[int]:
+        """Ids of a node's processes."""
+        mark, own = f"{NODE}={name}".encode(), f"FAKE_LOG={self._environment['FAKE_LOG']}".encode()
+        pids = [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
+        return [pid for pid in pids if {mark, own} <= set(_read(pid, "environ").split(b"\0"))]
+
+    def _start(self, name: str, cpus: int, gpus: int, *more: str) -> None:
+        line = [str(RAY), "start", "--block", f"--num-cpus={cpus}", f"--num-gpus={gpus}", "--node-ip-address=127.0.0.1",
+                "--object-store-memory=100000000", "--disable-usage-stats",
+                f"--dashboard-agent-listen-port={free_port()}", f"--metrics-export-port={free_port()}", *more]  # fmt: skip
+        place, deadline = self._folder / f"{name}.log", time.monotonic() + 120
+        with place.open("wb") as log:
+            self._nodes[name] = subprocess.Popen(
+                line, env={**self._environment, NODE: name}, cwd=self._folder, stdout=log, stderr=log
+            )
+        while "Ray runtime started" not in place.read_text():
+            assert self._nodes[name].poll() is None, place.read_text()
+            assert time.monotonic() < deadline, place.read_text()
+            time.sleep(0.2)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""  # gone, or not ours

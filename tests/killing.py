@@ -6,7 +6,6 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -110,6 +109,10 @@ class Scene:
         return found
 
 
+MakeScene = Callable[..., Scene]
+"""The fixture ``make_scene``: a name, and what is to differ from the usual sweep."""
+
+
 def torment(scene: Scene, chance: random.Random, kinds: Sequence[str], longest: float = 12.0) -> int:
     """Strikes at random moments and resumes, until the sweep has ended in spite of it.
 
@@ -164,12 +167,6 @@ def _signals_as_on_a_terminal() -> None:
         signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def outcome(scene: Scene, uri: str | None = None) -> dict[str, Any]:
     """All that a sweep leaves and that an interruption must not change: its table, and its runs in MLflow.
 
@@ -195,6 +192,7 @@ def outcome(scene: Scene, uri: str | None = None) -> dict[str, Any]:
         found[name] = {
             "status": run.info.status,
             "state": run.data.tags["moedsr.state"],
+            "reason": run.data.tags.get("moedsr.reason"),
             "params": run.data.params if kind == "trial" else {},
             "metrics": {metric: _history(client, run.info.run_id, metric) for metric in _measured(run.data.metrics)},
         }

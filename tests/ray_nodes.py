@@ -1,6 +1,8 @@
 """Ray clusters of several nodes on this machine, each of which can be killed."""
 
+import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -24,11 +26,18 @@ class RayNodes:
     Args:
         environment: of every process, which marks them as this test's.
         folder: for logs.
+        starts: where the head is to start nodes by itself when they are needed: resources of one, and how many at most.
     """
 
-    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], folder: Path, *, starts: tuple[dict[str, int], int] | None = None
+    ) -> None:
+        self._starts = starts
+        # a head takes a token as soon as one lies in its user's home, but the nodes are told nothing of it
+        self._login = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self._environment = {
             **environment,
+            **self._login,
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_health_check_initial_delay_ms": "1000",  # a lost node is noticed in seconds
             "RAY_health_check_period_ms": "500",
@@ -39,11 +48,12 @@ class RayNodes:
         self._temporary = Path(tempfile.mkdtemp(prefix="ray-"))
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
+        self.driver = {"RAY_ADDRESS": self.address, **self._login}  # what the environment of a driver needs
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         self._start("head", 0, 0, "--head", f"--port={self.port}", f"--ray-client-server-port={free_port()}",
-                    f"--temp-dir={self._temporary}", "--include-dashboard=false")  # fmt: skip
+                    f"--temp-dir={self._temporary}", "--include-dashboard=false", *self._autoscaler())  # fmt: skip
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -75,10 +85,50 @@ class RayNodes:
         pids = [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
         return [pid for pid in pids if {mark, own} <= set(_read(pid, "environ").split(b"\0"))]
 
+    def _autoscaler(self) -> list[str]:
+        """Ray's own stand-in for a cloud: its nodes are processes of this machine."""
+        if self._starts is None:
+            return []
+        resources, most = self._starts
+        kinds = {
+            "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+            "worker": {"resources": resources, "node_config": {}, "min_workers": 0, "max_workers": most},
+        }
+        config = {
+            "cluster_name": "fake_multinode",
+            "max_workers": most,
+            "head_node_type": "ray.head.default",
+            "provider": {
+                "type": "fake_multinode",
+                "head_node_id": "fffffffffffffffffffffffffffffffffffffffffffffffffff00000",
+            },
+            "available_node_types": kinds,
+            "upscaling_speed": 1.0,
+            "idle_timeout_minutes": 5,
+            "auth": {},
+            "docker": {},
+            "initialization_commands": [],
+            "setup_commands": [],
+            "head_setup_commands": [],
+            "worker_setup_commands": [],
+            "head_start_ray_commands": [],
+            "worker_start_ray_commands": [],
+            "file_mounts": {},
+            "cluster_synced_files": [],
+            "file_mounts_sync_continuously": False,
+            "rsync_exclude": [],
+            "rsync_filter": [],
+        }
+        self._environment |= {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1"}
+        place = self._folder / "autoscaler.json"
+        place.write_text(json.dumps(config), encoding="utf-8")
+        return [f"--autoscaling-config={place}"]
+
     def _start(self, name: str, cpus: int, gpus: int, *more: str) -> None:
         line = [str(RAY), "start", "--block", f"--num-cpus={cpus}", f"--num-gpus={gpus}", "--node-ip-address=127.0.0.1",
                 "--object-store-memory=100000000", "--disable-usage-stats",
-                f"--dashboard-agent-listen-port={free_port()}", f"--metrics-export-port={free_port()}", *more]  # fmt: skip
+                f"--dashboard-agent-listen-port={free_port()}", f"--metrics-export-port={free_port()}",
+                *more]  # fmt: skip
         place, deadline = self._folder / f"{name}.log", time.monotonic() + 120
         with place.open("wb") as log:
             self._nodes[name] = subprocess.Popen(

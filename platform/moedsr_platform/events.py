@@ -8,6 +8,7 @@ from ray import tune
 
 from moedsr_platform import board as boards
 from moedsr_platform.board import Board, Row
+from moedsr_platform.cluster_watch import ClusterWatch
 from moedsr_platform.interruption import Interruption
 from moedsr_platform.nodes import needs
 from moedsr_platform.progress import Display, WaitingNotice
@@ -36,11 +37,12 @@ class SweepListener:
         tags: Mapping[str, str],
         spec: TrialSpec,
         interruption: Interruption,
+        cluster: ClusterWatch,
         again: str,
     ) -> None:
         self.board, self.log, self.saved, self.display, self.tracker = board, log, saved, display, tracker
         self.parent, self.tags, self.spec = parent, tags, spec
-        self.interruption, self.again = interruption, again
+        self.interruption, self.cluster, self.again = interruption, cluster, again
         self.over = False
         self._suspended = False
         self.runs: dict[str, str] = {}
@@ -113,6 +115,8 @@ class SweepListener:
             running: ids of the trials that have a process.
             pending: ids of those that have none.
         """
+        if (gone := self.cluster.lost()) is not None:
+            self.interruption.ask(gone)
         if self.interruption.asked is None:
             self._waiting.tick([self.board.rows[trial_id] for trial_id in (*running, *pending)])
             return

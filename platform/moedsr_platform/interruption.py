@@ -16,7 +16,7 @@ class Interruption:
     """Whether a signal asked to stop.
 
     Attributes:
-        asked: name of the first signal that came.
+        asked: name of the first signal that came, or another reason to stop.
         patient: the first signal only asks, and whoever set this sees to the end in order; else, and from the
             second signal on, it raises KeyboardInterrupt.
     """
@@ -38,11 +38,14 @@ class Interruption:
                 if signal.getsignal(number) != signal.SIG_IGN:  # under nohup a closed terminal is no matter
                     signal.signal(number, self._hear)
 
+    def ask(self, reason: str) -> None:
+        """Stop in order for another reason than a signal."""
+        if self.asked is None:
+            self.asked, self._since = reason, time.monotonic()
+
     def _hear(self, number: int, frame: FrameType | None) -> None:
         first = self.asked is None
-        if first:
-            self._since = time.monotonic()
-        self.asked = self.asked or signal.Signals(number).name
+        self.ask(signal.Signals(number).name)
         if not (first and self.patient):
             raise KeyboardInterrupt
 

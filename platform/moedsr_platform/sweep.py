@@ -14,6 +14,7 @@ from moedsr.errors import JobError
 from moedsr.source_version import git_commit
 from moedsr_platform import cluster
 from moedsr_platform.board import Board
+from moedsr_platform.cluster_watch import watch_cluster
 from moedsr_platform.growth import growth
 from moedsr_platform.interruption import Interruption, watch_signals
 from moedsr_platform.nodes import concurrency, needs, offers
@@ -184,6 +185,7 @@ class _Session:
             tags=self.tags,
             spec=self.spec,
             interruption=self.interruption,
+            cluster=watch_cluster(),
             again=again(self.request, resume=True),
         )
         TrialEvents.listener = listener

@@ -117,7 +117,7 @@ def _train_here(spec: TrialSpec, params: dict[str, Any], trial_id: str) -> None:
     except (InputError, JobError):
         raise
     except Exception as error:
-        folder.fail(f"{type(error).__name__}: {_last_line(str(error))}")
+        folder.fail(_named(error))
         raise
 
 
@@ -184,9 +184,20 @@ def reason_of(error: BaseException | None) -> str:
     if cause is None or isinstance(cause, RayActorError):
         memory = " because its machine ran out of memory" if "memory" in str(cause).split("root causes")[0] else ""
         return f"its process was lost{memory or ' again and again: killed, out of memory, or its machine went away'}"
-    name = "" if isinstance(cause, InputError | JobError) else f"{type(cause).__name__}: "
-    where = "" if worker is None else f"worker {worker}: "
-    return f"{where}{name}{_last_line(str(cause))}"
+    return f"{'' if worker is None else f'worker {worker}: '}{_named(cause)}"
+
+
+def _named(error: BaseException) -> str:
+    """An error with its kind, in one line."""
+    line = _last_line(str(error))
+    if isinstance(error, InputError | JobError):
+        return line
+    # torch's own error on a GPU is of this name; on a CPU it is any RuntimeError
+    full = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return f"{'out of memory' if full or _NO_MEMORY in line else type(error).__name__}: {line}"
+
+
+_NO_MEMORY = "can't allocate memory"
 
 
 def _last_line(text: str) -> str:

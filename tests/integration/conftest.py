@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killing import MakeScene, Scene
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -96,6 +97,46 @@ def runs_in() -> Callable[[Path], list[Any]]:
         return client.search_runs([experiment.experiment_id])
 
     return runs
+
+
+FAKE = """\
+name: fake
+base:
+  data:
+    source: {source}
+    prepare: {{frames: 4, surface_points: 300, grid_spacing: 1.0, occupancy_grid: 24}}
+  training: {{steps: 40, report_every: 5, validate_every: 10}}
+search: {search}
+sampler: {sampler}
+trials: {trials}
+resources: {{workers: {workers}, cpus_per_worker: 1, gpus_per_worker: {gpus}, concurrent_trials: {at_once},
+  worker_restarts: {restarts}{more}}}
+"""
+SEARCHED = "{expert.count: {int: [4, 12]}, training.learning_rate: {loguniform: [1.0e-4, 1.0e-2]}}"
+
+
+@pytest.fixture
+def make_scene(tmp_path: Path, source: Path, make_environment: Callable[[Path], dict[str, str]]) -> MakeScene:
+    """A sweep with the fast stand-in for training, in a folder of its own."""
+
+    def make(name: str, **changes: object) -> Scene:
+        folder = tmp_path / name
+        folder.mkdir()
+        file = folder / "fake.yaml"
+        usual = {
+            "sampler": "tpe",
+            "trials": 5,
+            "at_once": 1,
+            "restarts": 1,
+            "workers": 1,
+            "gpus": 0,
+            "more": "",
+            "search": SEARCHED,
+        }
+        file.write_text(FAKE.format(source=source, **usual | changes), encoding="utf-8")
+        return Scene(file, folder, make_environment(folder))
+
+    return make
 
 
 TINY = """\

@@ -1,8 +1,9 @@
 """A training function that is over in seconds, and a driver for it: to try the platform without the science.
 
 The score is best where expert.count is 8. The loss is a chaotic series, whose state goes through the checkpoints: a
-trial that lost or repeated a step could not end with the right numbers. When a worker begins, ``count seed step`` is
-written to $FAKE_LOG. Count 13 raises; count 8 is killed once, at step 30, when $FAKE_KILL is set.
+trial that lost or repeated a step could not end with the right numbers: ``series`` says which. When a trial begins,
+``count seed step`` is written to $FAKE_LOG. Count 8 is killed once, at step 30, when $FAKE_KILL is set; the counts in
+``FAILING`` fail.
 """
 
 import json
@@ -15,7 +16,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from moedsr import distributed
 from moedsr.config import Config
+from moedsr.errors import JobError
+
+
+def raise_an_error() -> None:
+    raise ValueError("thirteen is\nunlucky")
+
+
+def diverge() -> None:
+    raise JobError("the loss is not a number at step 7; try a smaller learning rate")
+
+
+def allocate_too_much() -> None:
+    import torch
+
+    torch.empty(2**48)
+
+
+def be_killed() -> None:
+    """As the operating system does it for want of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def eat_memory() -> None:
+    """Four GiB in all, by and by: something is to notice before."""
+    eaten = []
+    for _ in range(80):
+        eaten.append(b"\1" * (50 * 1024**2))
+        time.sleep(0.1)
+    raise AssertionError("nothing noticed")
+
+
+FAILING = {13: raise_an_error, 14: diverge, 15: allocate_too_much, 16: be_killed, 17: eat_memory}
 
 
 @dataclass(frozen=True)
@@ -39,28 +73,46 @@ def train(
 ) -> None:
     count, last = config.expert.count, config.training.steps
     meta = json.loads((resume_from / "meta.json").read_text()) if resume_from else {}
-    start, state = meta.get("step", 0), meta.get("state", (0.618 * count + 0.1 * config.training.seed + 0.05) % 1)
-    log = Path(os.environ["FAKE_LOG"])
-    with log.open("a") as file:
-        file.write(f"{count} {config.training.seed} {start}\n")
-    if count == 13:
-        raise ValueError("thirteen is\nunlucky")
+    start, state = meta.get("step", 0), meta.get("state", first_state(count, config.training.seed))
+    log, first = Path(os.environ["FAKE_LOG"]), distributed.rank() == 0
+    if first:
+        with log.open("a") as file:
+            file.write(f"{count} {config.training.seed} {start}\n")
+    if count in FAILING:
+        FAILING[count]()
     history = []
     for step in range(start + 1, last + 1):
         time.sleep(float(os.environ.get("FAKE_SECONDS", "0.01")))
         if step == 30 and count == 8 and "FAKE_KILL" in os.environ and not log.with_suffix(".killed").exists():
             log.with_suffix(".killed").touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        state = 3.9 * state * (1 - state)
+        state = after(state)
         history.append((step, {"train/loss": state}))
         if step % config.training.report_every == 0:
-            stopping = stop()
+            stopping = any(distributed.gather(stop()))
             metrics = scores(count, step, state) if step % config.training.validate_every == 0 else {}
-            checkpoint = save(config, step, state, metrics, scratch) if metrics or stopping else None
+            checkpoint = save(config, step, state, metrics, scratch) if first and (metrics or stopping) else None
             report(Report(step, metrics, checkpoint, step == last, history))
             history = []
             if stopping:
                 return
+
+
+def first_state(count: int, seed: int) -> float:
+    return (0.618 * count + 0.1 * seed + 0.05) % 1
+
+
+def after(state: float) -> float:
+    return 3.9 * state * (1 - state)
+
+
+def series(count: int, steps: int, seed: int = 0) -> dict[int, float]:
+    """The loss at each step of a trial, however often it was interrupted."""
+    state, found = first_state(count, seed), {}
+    for step in range(1, steps + 1):
+        state = after(state)
+        found[step] = state
+    return found
 
 
 def scores(count: int, step: int, state: float) -> dict[str, float]:

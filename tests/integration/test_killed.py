@@ -10,40 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import TRIAL, Scene, kept, outcome, study, torment
+from killing import TRIAL, MakeScene, Scene, kept, outcome, study, torment
 
 from moedsr_platform.sweep_lock import only_here
 
-SWEEP = """\
-name: fake
-base:
-  data:
-    source: {source}
-    prepare: {{frames: 4, surface_points: 300, grid_spacing: 1.0, occupancy_grid: 24}}
-  training: {{steps: 40, report_every: 5, validate_every: 10}}
-search:
-  expert.count: {{int: [4, 12]}}
-  training.learning_rate: {{loguniform: [1.0e-4, 1.0e-2]}}
-sampler: {sampler}
-trials: {trials}
-resources: {{workers: 1, cpus_per_worker: 1, concurrent_trials: {at_once}, worker_restarts: {restarts}}}
-"""
-
 log = logging.getLogger(__name__)
-MakeScene = Callable[..., Scene]
-
-
-@pytest.fixture
-def make_scene(tmp_path: Path, source: Path, make_environment: Callable[[Path], dict[str, str]]) -> MakeScene:
-    def make(name: str, *, sampler: str = "tpe", trials: int = 5, at_once: int = 1, restarts: int = 1) -> Scene:
-        folder = tmp_path / name
-        folder.mkdir()
-        file = folder / "fake.yaml"
-        text = SWEEP.format(source=source, sampler=sampler, trials=trials, at_once=at_once, restarts=restarts)
-        file.write_text(text, encoding="utf-8")
-        return Scene(file, folder, make_environment(folder))
-
-    return make
 
 
 def run_undisturbed(scene: Scene) -> None:

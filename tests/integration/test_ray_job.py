@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from typing import Any
 
 import mlflow
 import pytest
+from ray_nodes import free_port
 
 pytest.importorskip("aiohttp", reason="jobs need ray[default]")
 
@@ -78,7 +78,7 @@ def cluster(
         del environment[name]
     # sockets lie below it, and a socket's path must stay under 108 characters
     temporary = Path(tempfile.mkdtemp(prefix="ray-"))
-    ports = free_ports(6)
+    ports = [free_port() for _ in range(6)]
     names = ("port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port",
              "dashboard-agent-grpc-port", "metrics-export-port")  # fmt: skip
     line = [str(BIN / "ray"), "start", "--head", "--block", "--num-cpus=2", f"--temp-dir={temporary}",
@@ -96,17 +96,6 @@ def cluster(
         kill_tree(folder)  # `ray stop` would end every cluster of this machine
         head.wait(20)
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def jobs_answer(address: str) -> bool:

@@ -349,17 +349,17 @@ def test_a_store_whose_making_was_killed_is_made_anew(tmp_path: Path, monkeypatc
     """MLflow makes some sixty tables in seconds, one by one; of a part of them it can make nothing any more."""
     store = tmp_path / "mlflow.db"
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def killed(uri: str) -> None:
         with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as half:
             half.execute("CREATE TABLE metrics (key TEXT)")
-        raise Killed
+        raise KilledError
 
     with monkeypatch.context() as patch:
         patch.setattr(tracking, "_client", killed)
-        with pytest.raises(InputError, match="Killed"):
+        with pytest.raises(InputError, match="KilledError"):
             connect(f"sqlite:///{store}")
     assert not store.exists()
     assert connect(f"sqlite:///{store}").search_experiments()

@@ -24,7 +24,11 @@ def chained(outer: BaseException, cause: BaseException) -> BaseException:
     ("error", "reason"),
     [
         (ValueError("thirteen is\nunlucky"), "ValueError: unlucky"),
-        (chained(RuntimeError("wrapped"), MemoryError("no room")), "MemoryError: no room"),
+        (chained(RuntimeError("wrapped"), MemoryError("no room")), "out of memory: no room"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+            "out of memory: DefaultCPUAllocator: can't allocate memory: you tried",
+        ),
         (chained(RuntimeError("wrapped"), JobError("the loss is not a number")), "the loss is not a number"),
         (WorkersFailedError({1: OSError("disk"), 0: ValueError("bad")}), "worker 0: ValueError: bad"),
         (None, "its process was lost again and again: killed, out of memory, or its machine went away"),

@@ -78,7 +78,12 @@ def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path: Path)
     assert [report.step for report in after.spoken()] == [1, 2]
     assert [path.name for path in after.path.iterdir() if path.name.startswith(".")] == [after.scratch.name]
     after.release()
-    assert sorted(path.name for path in after.path.iterdir()) == ["checkpoint_0000002", "lock", "owner", "reports.jsonl"]
+    assert sorted(path.name for path in after.path.iterdir()) == [
+        "checkpoint_0000002",
+        "lock",
+        "owner",
+        "reports.jsonl",
+    ]
 
 
 def test_reports_come_back_as_they_were(tmp_path: Path) -> None:

@@ -84,14 +84,16 @@ class Scene:
             assert time.monotonic() < deadline, self.output
             time.sleep(0.05)
 
-    def kill(self, what: str, pids: list[int]) -> None:
-        """kill -9."""
+    def kill(self, what: str, pids: list[int]) -> bool:
+        """kill -9; whether there was anything to kill."""
+        before = self.kills.get(what, 0)
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
                 self.kills[what] = self.kills.get(what, 0) + 1
             except ProcessLookupError:
                 continue
+        return self.kills.get(what, 0) > before
 
     def processes(self, pattern: str = "") -> list[int]:
         """Ids of this scene's processes, those whose command line matches."""
@@ -133,8 +135,7 @@ def torment(scene: Scene, chance: random.Random, kinds: Sequence[str], longest: 
                 process.wait(chance.uniform(0, longest))
             except subprocess.TimeoutExpired:
                 what = chance.choice(kinds)
-                strike(scene, process, what, chance)
-                if what == "trial":
+                if not strike(scene, process, what, chance) or what == "trial":
                     continue
                 struck = True
                 try:
@@ -147,18 +148,18 @@ def torment(scene: Scene, chance: random.Random, kinds: Sequence[str], longest: 
     raise AssertionError
 
 
-def strike(scene: Scene, process: "subprocess.Popen[str]", what: str, chance: random.Random) -> None:
-    """One blow to a sweep that runs."""
+def strike(scene: Scene, process: "subprocess.Popen[str]", what: str, chance: random.Random) -> bool:
+    """One blow to a sweep that runs; whether it hit anything."""
     if what in PARTS:
-        scene.kill(what, scene.processes(PARTS[what]))
-    elif what == "driver":
-        scene.kill(what, [process.pid])
-    else:
-        process.send_signal(getattr(signal, chance.choice(SIGNALS) if what == "twice" else what))
-        scene.kills[what] = scene.kills.get(what, 0) + 1
-        if what == "twice":
-            time.sleep(chance.uniform(0, 2))
-            process.send_signal(signal.SIGINT)
+        return scene.kill(what, scene.processes(PARTS[what]))
+    if what == "driver":
+        return scene.kill(what, [process.pid])
+    process.send_signal(getattr(signal, chance.choice(SIGNALS) if what == "twice" else what))
+    scene.kills[what] = scene.kills.get(what, 0) + 1
+    if what == "twice":
+        time.sleep(chance.uniform(0, 2))
+        process.send_signal(signal.SIGINT)
+    return True
 
 
 def _signals_as_on_a_terminal() -> None:
@@ -170,7 +171,7 @@ def _signals_as_on_a_terminal() -> None:
 def outcome(scene: Scene, uri: str | None = None) -> dict[str, Any]:
     """All that a sweep leaves and that an interruption must not change: its table, and its runs in MLflow.
 
-    Speed and memory are left out; a metric that is stored twice at a step is an error here already.
+    Speed, memory and places are left out; a metric that is stored twice at a step is an error here already.
     """
     import mlflow
 
@@ -193,7 +194,7 @@ def outcome(scene: Scene, uri: str | None = None) -> dict[str, Any]:
             "status": run.info.status,
             "state": run.data.tags["moedsr.state"],
             "reason": run.data.tags.get("moedsr.reason"),
-            "params": run.data.params if kind == "trial" else {},
+            "params": {key: value for key, value in run.data.params.items() if key != "data.store" and kind == "trial"},
             "metrics": {metric: _history(client, run.info.run_id, metric) for metric in _measured(run.data.metrics)},
         }
     return found

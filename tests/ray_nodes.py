@@ -18,21 +18,30 @@ from typing import Self
 RAY = Path(sys.executable).parent / "ray"
 NODE = "MOEDSR_TEST_NODE"
 """In the environment of all processes of a node: its name."""
+_COMMANDS = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands",
+             "head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files", "rsync_exclude",
+             "rsync_filter")  # fmt: skip
 
 
 class RayNodes:
-    """A head without resources of its own, and nodes that are added; all of them end with the context.
+    """A head, usually without resources of its own, and nodes that are added; all of them end with the context.
 
     Args:
         environment: of every process, which marks them as this test's.
         folder: for logs.
         starts: where the head is to start nodes by itself when they are needed: resources of one, and how many at most.
+        head_cpus: of the head itself.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], folder: Path, *, starts: tuple[dict[str, int], int] | None = None
+        self,
+        environment: Mapping[str, str],
+        folder: Path,
+        *,
+        starts: tuple[dict[str, int], int] | None = None,
+        head_cpus: int = 0,
     ) -> None:
-        self._starts = starts
+        self._starts, self._cpus = starts, head_cpus
         # a head takes a token as soon as one lies in its user's home, but the nodes are told nothing of it
         self._login = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self._environment = {
@@ -52,7 +61,7 @@ class RayNodes:
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        self._start("head", 0, 0, "--head", f"--port={self.port}", f"--ray-client-server-port={free_port()}",
+        self._start("head", self._cpus, 0, "--head", f"--port={self.port}", f"--ray-client-server-port={free_port()}",
                     f"--temp-dir={self._temporary}", "--include-dashboard=false", *self._autoscaler())  # fmt: skip
         return self
 
@@ -101,23 +110,13 @@ class RayNodes:
             "provider": {
                 "type": "fake_multinode",
                 "head_node_id": "fffffffffffffffffffffffffffffffffffffffffffffffffff00000",
+                "gcs_address": self.address,
             },
             "available_node_types": kinds,
             "upscaling_speed": 1.0,
             "idle_timeout_minutes": 5,
-            "auth": {},
-            "docker": {},
-            "initialization_commands": [],
-            "setup_commands": [],
-            "head_setup_commands": [],
-            "worker_setup_commands": [],
-            "head_start_ray_commands": [],
-            "worker_start_ray_commands": [],
-            "file_mounts": {},
-            "cluster_synced_files": [],
-            "file_mounts_sync_continuously": False,
-            "rsync_exclude": [],
-            "rsync_filter": [],
+            **{name: {} for name in ("auth", "docker", "file_mounts")},
+            **{name: [] for name in _COMMANDS},
         }
         self._environment |= {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1"}
         place = self._folder / "autoscaler.json"

@@ -4,11 +4,15 @@ import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from moedsr.errors import InputError
+
+LOCK_SECONDS = 20.0
+"""Patience with a process that sends what a killed driver left."""
 
 Request = Mapping[str, Any]
 """``kind`` says what is asked, ``run`` of which run; the rest belongs to the kind. Holds what JSON can hold."""
@@ -31,11 +35,16 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self._sent_file = folder / "sent"
         self._file = (folder / "requests.jsonl").open("a+b", buffering=0)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise InputError(f"{folder}: another process is using it; wait for its end") from None
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    self._file.close()
+                    raise InputError(f"{folder}: another process is using it; wait for its end") from None
+            time.sleep(0.1)
 
     def unsent(self) -> list[tuple[Request, int]]:
         """What an earlier process left, in order, each with the position behind it."""

@@ -47,6 +47,7 @@ class RunWriter:
         self.client = client
         self.experiment = experiment
         self.versions: dict[str, str | Exception] = {}  # run -> its registered version, or why there is none
+        self.abandoned = 0
         self._artifacts = artifacts
         self._files = files
         self._experiment_id: str | None = None
@@ -118,6 +119,13 @@ class RunWriter:
         """Tags, then the status that ends the run."""
         self.do_tags(run, tags)
         self.client.set_terminated(self.run_id(run), status)
+
+    def do_abandon(self, run: str) -> None:
+        """Ends a sweep's run and those of its trials where they are shown as running."""
+        left = f"attributes.status = 'RUNNING' AND tags.`{KEY_TAG}` LIKE '{run}%'"
+        for found in self.client.search_runs([self.experiment_id()], left):
+            self.do_end(found.data.tags[KEY_TAG], "KILLED", {STATE_TAG: "WAITING"})
+            self.abandoned += 1
 
     def do_tags(self, run: str, tags: Mapping[str, str]) -> None:
         """Sets tags."""

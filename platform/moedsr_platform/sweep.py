@@ -13,6 +13,7 @@ from moedsr.config import Config
 from moedsr.errors import JobError
 from moedsr.source_version import git_commit
 from moedsr_platform import cluster
+from moedsr_platform.abandoned import outlived
 from moedsr_platform.board import Board
 from moedsr_platform.cluster_watch import watch_cluster
 from moedsr_platform.growth import growth
@@ -193,7 +194,9 @@ class _Session:
         try:
             if self.board.unfinished:
                 self.interruption.patient = True
-                self._tuner(TrialSource(search, self.at_once, self.board, log, self.interruption), scheduler).fit()
+                source = TrialSource(search, self.at_once, self.board, log, self.interruption)
+                with outlived(self.folder.path):
+                    self._tuner(source, scheduler).fit()
         except KeyboardInterrupt:
             pass  # asked twice
         finally:

@@ -49,6 +49,16 @@ def only_here(path: Path, name: str, job: str | None = None) -> Iterator[None]:
         yield
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process runs the sweep with this lock file."""
+    with path.open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
+
+
 def _owner(text: str) -> str:
     try:
         found = json.loads(text)

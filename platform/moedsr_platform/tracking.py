@@ -245,6 +245,12 @@ class Tracker:
         """Close the run of what was interrupted; it goes on when it is begun again."""
         self._put("end", run, status="KILLED", tags={STATE_TAG: "WAITING"})
 
+    def abandon(self) -> int:
+        """Close every run of the sweep that is shown as running though its driver is dead; how many there were."""
+        self._put("abandon", self._sweep_key)
+        self.drain()
+        return self._writer.abandoned
+
     def finish_sweep(
         self,
         run: str,

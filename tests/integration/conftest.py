@@ -163,7 +163,7 @@ name: {name}
     warmup_steps: 2
     ema_decay: 0.5
     report_every: 5
-    validate_every: {steps}
+    validate_every: {validate_every}
   evaluation: {{frames: 2, surface_samples: 300, fit_steps: 2, fit_points: 32}}
 """
 SEARCH = """\
@@ -177,8 +177,11 @@ sampler: grid
 def tiny_file(source: Path) -> Callable[..., Path]:
     """A sweep of two trials, or a run, with the real training on the three proteins: seconds of computing."""
 
-    def write(path: Path, *, steps: int = 5, run: bool = False, workers: int = 1) -> Path:
-        text = TINY.format(name=path.stem, base="base", source=source, steps=steps)
+    def write(
+        path: Path, *, steps: int = 5, validate_every: int | None = None, run: bool = False, workers: int = 1
+    ) -> Path:
+        often = validate_every or steps
+        text = TINY.format(name=path.stem, base="base", source=source, steps=steps, validate_every=often)
         if run:  # the sections stand at the top level
             head, _, sections = text.partition("base:\n")
             text = head + "".join(line.removeprefix("  ") for line in sections.splitlines(keepends=True))

@@ -37,7 +37,7 @@ def test_trials_of_one_worker_go_on_on_the_other_node(
     with RayNodes(scene.environment, scene.folder) as nodes:
         nodes.add("a", cpus=1)
         nodes.add("b", cpus=1)
-        process = scene.start(resume=False, FAKE_SECONDS="0.1", **nodes.driver)
+        process = scene.start(resume=False, FAKE_SECONDS="0.4", **nodes.driver)
         # both have trials, both of which have validated
         scene.wait_for(lambda: sum(bool(row["best"]) for row in scene.rows) == 2, process)
         lose(nodes, "b")

@@ -87,17 +87,20 @@ def test_what_waits_for_others_says_so_and_goes_on_when_they_are_done(make_scene
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_sweep_starts_on_a_cluster_without_any_machine(workers: int, make_scene: MakeScene) -> None:
-    """Ray's own autoscaler, whose machines are processes here: it starts them for the trials that wait."""
+def test_a_sweep_starts_on_a_cluster_without_any_gpu(workers: int, make_scene: MakeScene) -> None:
+    """Ray's own autoscaler, whose machines are processes here: it starts them for the trials that wait.
+
+    The head prepares the data. This stand-in for a cloud cannot say how much memory its machines have, without which
+    the autoscaler starts none for tasks that ask for memory.
+    """
     grows = ", grows_to: {machines: 2, cpus: 1, gpus: 1}"
     scene = make_scene("grows", sampler="random", trials=2, at_once="auto", gpus=1, workers=workers, more=grows)
     scene.environment["FAKE_SECONDS"] = "0.1"
-    with RayNodes(scene.environment, scene.folder, starts=({"CPU": 1, "GPU": 1}, 2)) as nodes:
-        # the data is prepared in tasks of one CPU, which have the autoscaler start machines too
+    with RayNodes(scene.environment, scene.folder, starts=({"CPU": 1, "GPU": 1}, 2), head_cpus=1) as nodes:
         process = scene.start(resume=False, **nodes.driver)
         assert process.wait(400) == 0, scene.output
     assert f"{2 // workers} at a time" in scene.output
-    assert "cluster: 0 CPU and 0 GPU on 1 node, can grow to 2 CPU and 2 GPU on 2 nodes" in scene.output
+    assert "cluster: 1 CPU and 0 GPU on 1 node, can grow to 2 CPU and 2 GPU on 2 nodes" in scene.output
     complete(scene, 2)
 
 

@@ -1,8 +1,10 @@
 """A sweep of two trials and a trial of two workers: real training, real Ray, real MLflow."""
 
 import math
+import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import mlflow
 import pytest
 
-STEPS = 60
+STEPS, EVERY = 60, 20
 BY_STEP = ("train/loss", "train/manifold", "train/normal", "train/eikonal", "train/latent", "train/load_balance")
 BY_REPORT = (
     "routing/entropy", "routing/max_load", "perf/steps_per_second", "system/cpu_utilisation", "system/memory_gib",
@@ -48,15 +50,16 @@ class Done:
         return {item.path.removeprefix(f"{folder}/") for item in self.client.list_artifacts(run.info.run_id, folder)}
 
 
-Execute = Callable[[str, Path, Path], Done]
+Execute = Callable[..., Done]
+"""Command, file, folder, flags."""
 
 
 @pytest.fixture(scope="module")
 def execute(make_environment: Callable[[Path], dict[str, str]], runs_in: Callable[[Path], list[Any]]) -> Execute:
     """Runs a command on a file as a user does, in a folder of its own."""
 
-    def run(command: str, file: Path, folder: Path) -> Done:
-        line = [sys.executable, "-m", "moedsr_platform", command, str(file)]
+    def run(command: str, file: Path, folder: Path, *flags: str) -> Done:
+        line = [sys.executable, "-m", "moedsr_platform", command, str(file), *flags]
         done = subprocess.run(line, env=make_environment(folder), capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr
         client = mlflow.MlflowClient(f"sqlite:///{folder / 'results' / 'mlflow.db'}")
@@ -68,7 +71,7 @@ def execute(make_environment: Callable[[Path], dict[str, str]], runs_in: Callabl
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory, tiny_file: Callable[..., Path], execute: Execute) -> Done:
     folder = tmp_path_factory.mktemp("sweep")
-    return execute("sweep", tiny_file(folder / "tiny.yaml", steps=STEPS), folder)
+    return execute("sweep", tiny_file(folder / "tiny.yaml", steps=STEPS, validate_every=EVERY), folder)
 
 
 def test_one_run_a_trial_under_one_parent(sweep: Done) -> None:
@@ -89,7 +92,7 @@ def test_every_metric_by_step(sweep: Done) -> None:
     for metric in BY_REPORT:
         assert sorted(sweep.history(trial, metric)) == list(range(5, STEPS + 1, 5)), metric
     for metric in BY_VALIDATION:
-        assert sorted(sweep.history(trial, metric)) == [STEPS], metric
+        assert sorted(sweep.history(trial, metric)) == list(range(EVERY, STEPS + 1, EVERY)), metric
     assert all(math.isfinite(value) for metric in trial.data.metrics for value in sweep.history(trial, metric).values())
     assert 0.05 < trial.data.metrics["system/memory_gib"] < 8
     loads = [sweep.history(trial, f"routing/load_{expert}")[STEPS] for expert in range(2)]
@@ -146,6 +149,51 @@ def test_time_modes_train_on_a_store_of_each(tmp_path: Path, tiny_file: Callable
     for baseline in ("naive/iou", "random/iou", "oracle/iou"):
         assert concat.metrics[baseline] == pytest.approx(replica.metrics[baseline], abs=1e-12)
     assert concat.metrics["train/loss"] != replica.metrics["train/loss"]
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(6, marks=pytest.mark.slow)])
+def test_everything_is_killed_and_the_sweep_ends_with_the_same_bits(
+    kills: int,
+    sweep: Done,
+    tmp_path: Path,
+    tiny_file: Callable[..., Path],
+    execute: Execute,
+    make_environment: Callable[[Path], dict[str, str]],
+    kill_tree: Callable[[Path], int],
+) -> None:
+    """kill -9 after a validation, at a moment that chance chooses; weights and every number but speed are the same."""
+    file = tiny_file(tmp_path / "tiny.yaml", steps=STEPS, validate_every=EVERY)
+    log, chance, done = tmp_path / "results" / "sweeps" / "tiny" / "log.jsonl", random.Random(0), 0
+    environment = make_environment(tmp_path)
+    for _ in range(kills):
+        line = [sys.executable, "-m", "moedsr_platform", "sweep", str(file), *(["--resume"] if done else [])]
+        with subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL) as process:
+            while process.poll() is None and validated(log) <= done:
+                time.sleep(0.02)
+            time.sleep(chance.uniform(0, 0.5))
+            kill_tree(tmp_path)
+        done = validated(log)
+        if done == 2 * STEPS / EVERY:  # too late to kill anything
+            break
+    assert kills > 1 or log.read_text().count('"ended"') < 2
+    torn = execute("sweep", file, tmp_path, "--resume")
+    for experts in (2, 3):
+        ours, theirs = torn.trial(experts), sweep.trial(experts)
+        assert set(ours.data.metrics) == set(theirs.data.metrics)
+        for metric in ours.data.metrics:
+            if not metric.startswith(("perf/", "system/")):
+                assert torn.history(ours, metric) == sweep.history(theirs, metric), metric
+        assert weights(torn, ours) == weights(sweep, theirs)
+
+
+def validated(log: Path) -> int:
+    return log.read_text().count('"validated"') if log.exists() else 0
+
+
+def weights(done: Done, run: Any) -> bytes:
+    """Of the last checkpoint of a trial."""
+    (folder,) = (done.folder / "results" / "sweeps" / "tiny" / "trials").glob(run.data.tags["moedsr.trial_id"])
+    return (folder / f"checkpoint_{STEPS:07d}" / "model.safetensors").read_bytes()
 
 
 def test_two_workers_take_the_same_steps_as_one(

@@ -64,7 +64,8 @@ def test_values_come_back_as_they_were(tmp_path: Path) -> None:
     assert request == {"kind": "points", "run": "ü", "points": points}
 
 
-def test_two_processes_do_not_share_a_journal(tmp_path: Path) -> None:
+def test_two_processes_do_not_share_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moedsr_platform.journal.LOCK_SECONDS", 0.2)
     journal = Journal(tmp_path)
     with pytest.raises(InputError, match="another process is using it"):
         Journal(tmp_path)

@@ -45,7 +45,8 @@ def test_what_waits_is_sent_once(folder: SweepFolder) -> None:
         assert run.info.status == "FINISHED"
 
 
-def test_a_running_sweep_is_left_alone(folder: SweepFolder) -> None:
+def test_a_running_sweep_is_left_alone(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moedsr_platform.journal.LOCK_SECONDS", 0.2)
     running = Journal(folder.tracking)
     held = CliRunner().invoke(main, ["sync"])
     running.close()

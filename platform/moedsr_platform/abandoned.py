@@ -1,0 +1,74 @@
+"""Sweeps whose driver was killed and could not say so: their runs are closed in the tracking store by somebody else.
+
+A small process that the driver starts waits for the driver's death. Where that one is killed too, as when a machine
+loses its power, `moedsr ui` and `moedsr sync` do the same. Runs that are closed go on with ``--resume``.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from moedsr_platform.sweep_folder import SweepFolder
+
+LOOK_SECONDS = 1.0
+
+
+def is_abandoned(folder: "SweepFolder") -> bool:
+    """Whether a sweep has begun, has not finished, and is run by nobody."""
+    from moedsr_platform.sweep_lock import is_held
+
+    return folder.lock.exists() and not folder.finished.exists() and not is_held(folder.lock)
+
+
+def close_abandoned(folder: "SweepFolder") -> int:
+    """Shows the runs of an abandoned sweep as KILLED, after all that its driver had left to be sent.
+
+    Returns:
+        how many were shown as running; 0 where the store is away: it is told later.
+
+    Raises:
+        InputError: another process is sending what the sweep left.
+    """
+    from moedsr_platform.tracking import Tracker
+    from moedsr_platform.tracking_store import StoreAwayError
+
+    try:
+        opened = Tracker.open(folder=folder.tracking)
+    except StoreAwayError:
+        opened = Tracker.open(folder=folder.tracking, away=True)
+    with opened as tracker:
+        # looked at again, now that nobody else can write: a resumed sweep waits for this to end
+        return tracker.abandon() if is_abandoned(folder) else 0
+
+
+@contextlib.contextmanager
+def outlived(folder: Path) -> Iterator[None]:
+    """Within, a process waits for the death of this one."""
+    command = [sys.executable, "-m", "moedsr_platform.abandoned", str(folder)]
+    nothing = subprocess.DEVNULL
+    watcher = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
+    try:
+        yield
+    finally:
+        watcher.kill()
+        watcher.wait()
+
+
+def main(folder: str) -> None:
+    """Waits for the parent's death, with nothing imported that costs memory, then closes the sweep in that folder."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(LOOK_SECONDS)
+    from moedsr_platform.sweep_folder import SweepFolder
+
+    close_abandoned(SweepFolder(Path(folder)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

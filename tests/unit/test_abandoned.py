@@ -1,0 +1,94 @@
+"""A driver that is killed: its runs are not shown as running for ever."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from moedsr_platform.abandoned import is_abandoned
+from moedsr_platform.cli import main
+from moedsr_platform.sweep_folder import SweepFolder
+from moedsr_platform.tracking import Tracker
+
+DRIVER = """
+import sys, time
+from pathlib import Path
+from moedsr.config import Config
+from moedsr_platform.abandoned import outlived
+from moedsr_platform.sweep_folder import SweepFolder
+from moedsr_platform.sweep_lock import only_here
+from moedsr_platform.tracking import Tracker
+folder = SweepFolder(Path(sys.argv[1]))
+with only_here(folder.lock, "s"), Tracker.open(folder=folder.tracking) as tracker:
+    sweep = tracker.sweep_run("s", {}, {})
+    config = Config.model_validate_json('{"data": {"source": "mini-atlas"}}')
+    ended, _ = (tracker.trial_run(sweep, name, config, {}) for name in ("t1", "t2"))
+    tracker.finish_trial(ended, "COMPLETE")
+    tracker.drain()
+    with outlived(folder.path):
+        print("runs", flush=True)
+        time.sleep(600)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweepFolder:
+    monkeypatch.setenv("MOEDSR_HOME", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = SweepFolder(tmp_path / "sweeps" / "s")
+    folder.path.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def driver(folder: SweepFolder) -> "Iterator[subprocess.Popen[str]]":
+    process = subprocess.Popen([sys.executable, "-c", DRIVER, str(folder.path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "runs\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def states() -> list[tuple[str, str, str]]:
+    with Tracker.open() as tracker:
+        runs = tracker.client.search_runs([tracker.experiment_id], order_by=["start_time ASC"])
+    return [(run.data.tags["moedsr.kind"], run.info.status, run.data.tags["moedsr.state"]) for run in runs]
+
+
+RUN = [("sweep", "RUNNING", "RUNNING"), ("trial", "FINISHED", "COMPLETE"), ("trial", "RUNNING", "RUNNING")]
+CLOSED = [("sweep", "KILLED", "WAITING"), ("trial", "FINISHED", "COMPLETE"), ("trial", "KILLED", "WAITING")]
+
+
+def test_somebody_outlives_the_driver_and_closes_its_runs(folder: SweepFolder, driver: "subprocess.Popen[str]") -> None:
+    assert not is_abandoned(folder)
+    assert states() == RUN
+    driver.kill()
+    driver.wait()
+    deadline = time.monotonic() + 60
+    while states() != CLOSED:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_where_nobody_outlives_it_sync_closes_them(folder: SweepFolder, driver: "subprocess.Popen[str]") -> None:
+    for pid in (*children(driver.pid), driver.pid):
+        os.kill(pid, signal.SIGKILL)
+    driver.wait()
+    assert states() == RUN
+    done = CliRunner().invoke(main, ["sync"])
+    assert done.output == "s: its driver was killed; 2 runs are closed until --resume goes on\n"
+    assert states() == CLOSED
+    assert CliRunner().invoke(main, ["sync"]).output == "nothing waits to be sent\n"
+    folder.finished.touch()
+    assert not is_abandoned(folder)
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

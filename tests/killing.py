@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+from fake_training import series
+
 DRIVER = Path(__file__).resolve().parent / "integration" / "fake_training.py"
 TRIAL, RAYLET, GCS = r"^ray::ImplicitFunc", r"/raylet/raylet ", r"/gcs/gcs_server "
 PARTS = {"trial": TRIAL, "raylet": RAYLET, "gcs": GCS, "everything": ""}
@@ -198,6 +201,18 @@ def outcome(scene: Scene, uri: str | None = None) -> dict[str, Any]:
             "metrics": {metric: _history(client, run.info.run_id, metric) for metric in _measured(run.data.metrics)},
         }
     return found
+
+
+def check_whole(scene: Scene, trials: int) -> None:
+    """Every trial complete, each step of each tracked once and with the number that it has without any trouble."""
+    found = outcome(scene)
+    assert [row["state"] for row in found["rows"]] == ["COMPLETE"] * trials
+    for row in found["rows"]:
+        run = found[f"{row['number']:03d}"]
+        assert run["status"] == "FINISHED"
+        assert run["metrics"]["train/loss"] == pytest.approx(series(row["params"]["expert.count"], 40), abs=1e-12)
+        assert sorted(run["metrics"]["val/iou"]) == [10, 20, 30, 40]
+    assert "Traceback" not in scene.output
 
 
 def study(scene: Scene) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """From Tune's events to the board, the display and the tracking store, all in the driver's process."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,13 +9,14 @@ from ray import tune
 from moedsr_platform import board as boards
 from moedsr_platform.board import Board, Row
 from moedsr_platform.cluster_watch import ClusterWatch
+from moedsr_platform.full_disk import FULL
 from moedsr_platform.interruption import Interruption
 from moedsr_platform.nodes import needs
 from moedsr_platform.progress import Display, WaitingNotice
 from moedsr_platform.sweep_log import SweepLog
 from moedsr_platform.sweep_page import BEST, BEST_SCORES
 from moedsr_platform.tracking import SWEEP_TAG, Tracker, trial_name
-from moedsr_platform.trial import FAILURE, TrialSpec, reason_of
+from moedsr_platform.trial import FAILURE, UNSAVED, TrialSpec, reason_of
 from moedsr_platform.trial_folder import pause_trial
 from moedsr_platform.worker import CHECKPOINT, ENDED, HISTORY, STEP
 
@@ -44,6 +45,7 @@ class SweepListener:
         self.parent, self.tags, self.spec = parent, tags, spec
         self.interruption, self.cluster, self.again = interruption, cluster, again
         self.over = False
+        self.unwritable: OSError | None = None  # what came when something was to be written down
         self._suspended = False
         self.runs: dict[str, str] = {}
         self._waiting = WaitingNotice(display, needs(spec.resources))
@@ -69,7 +71,9 @@ class SweepListener:
 
     def reported(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """A report of the trial's first worker arrives."""
-        if FAILURE in result:
+        if UNSAVED in result:
+            self.interruption.ask(FULL)
+        if FAILURE in result or UNSAVED in result:
             return
         row = self.board.rows[trial_id]
         if self.interruption.asked is None:  # what a trial says while it saves itself does not make it run again
@@ -152,30 +156,34 @@ class TrialEvents(tune.Callback):
     listener: ClassVar[SweepListener | None] = None
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        if self.listener is not None:
-            self.listener.started(trial.trial_id, trial.config)
+        self._tell(lambda listener: listener.started(trial.trial_id, trial.config))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        if self.listener is not None:
-            self.listener.reported(trial.trial_id, result)
+        self._tell(lambda listener: listener.reported(trial.trial_id, result))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        if self.listener is not None:
-            last = trial.last_result or {}
-            self.listener.ended(trial.trial_id, last.get(FAILURE), whole=last.get(ENDED, False))
+        last = trial.last_result or {}
+        self._tell(lambda listener: listener.ended(trial.trial_id, last.get(FAILURE), whole=last.get(ENDED, False)))
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        if self.listener is not None:
-            by_status = [
-                [trial.trial_id for trial in trials if trial.status == name] for name in ("RUNNING", "PENDING")
-            ]
-            self.listener.tick(*by_status)
+        by_status = [[trial.trial_id for trial in trials if trial.status == name] for name in ("RUNNING", "PENDING")]
+        self._tell(lambda listener: listener.tick(*by_status))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        if self.listener is not None:
-            self.listener.lost(trial.trial_id, trial.get_pickled_error())
+        self._tell(lambda listener: listener.lost(trial.trial_id, trial.get_pickled_error()))
+
+    def _tell(self, event: Callable[[SweepListener], None]) -> None:
+        """What cannot be written down ends the session; Tune would take it for a failure of the trial."""
+        listener = self.listener
+        if listener is None or listener.unwritable is not None:
+            return
+        try:
+            event(listener)
+        except OSError as error:
+            listener.unwritable, listener.over = error, True
+            listener.interruption.ask(str(error))
 
 
 class EndOfSession(tune.Stopper):

@@ -199,11 +199,16 @@ class _Session:
                     self._tuner(source, scheduler).fit()
         except KeyboardInterrupt:
             pass  # asked twice
+        except OSError as error:
+            listener.unwritable = error
         finally:
             self.interruption.patient = False
             self.show.stop()
             TrialEvents.listener = None
         self._say_result()
+        if (error := listener.unwritable) is not None:
+            again_line = again(self.request, resume=True)
+            raise JobError(f"{self.folder.path}: cannot be written ({error}). Make room, then go on with: {again_line}")
         if self.board.unfinished:
             raise JobError(f"interrupted; finished trials are kept. Go on with: {again(self.request, resume=True)}")
         self._close(listener.run_of)

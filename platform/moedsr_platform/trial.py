@@ -8,13 +8,14 @@ from typing import Any
 
 from moedsr.config import Config
 from moedsr.errors import InputError, JobError
+from moedsr_platform.full_disk import FULL, DiskFullError, is_full
 from moedsr_platform.search_space import override
 from moedsr_platform.sweep_file import Objective, Resources
 from moedsr_platform.trial_folder import TrialFolder
 from moedsr_platform.worker import STEP, TrainFunction, run_training
 
-FAILURE = "failure"
-"""Key of the result of a trial that failed: the reason in one line."""
+FAILURE, UNSAVED = "failure", "unsaved"
+"""Keys of the result of a trial that failed: the reason in one line; of one that ended because the disk is full."""
 
 
 WAITS = 160
@@ -92,6 +93,8 @@ def trainable(spec: TrialSpec) -> Callable[[dict[str, Any]], None]:
         trial_id = tune.get_context().get_trial_id()
         try:
             (_train_here if spec.alone else _train_in_workers)(spec, params, trial_id)
+        except DiskFullError:
+            tune.report({UNSAVED: True, STEP: 0})
         except (InputError, JobError) as error:
             tune.report({FAILURE: _last_line(str(error)), STEP: 0})
 
@@ -117,6 +120,8 @@ def _train_here(spec: TrialSpec, params: dict[str, Any], trial_id: str) -> None:
     except (InputError, JobError):
         raise
     except Exception as error:
+        if is_full(error, Path(spec.folder)):
+            raise DiskFullError(FULL) from error
         folder.fail(_named(error))
         raise
 
@@ -154,7 +159,8 @@ def _train_in_workers(spec: TrialSpec, params: dict[str, Any], trial_id: str) ->
     try:
         trainer.fit()
     except ray.train.TrainingFailedError as error:
-        raise JobError(reason_of(error)) from None
+        reason = reason_of(error)
+        raise (DiskFullError(FULL) if is_full(reason, Path(spec.folder)) else JobError(reason)) from None
 
 
 def training_worker(task: dict[str, Any]) -> None:

@@ -3,9 +3,10 @@
 The score is best where expert.count is 8. The loss is a chaotic series, whose state goes through the checkpoints: a
 trial that lost or repeated a step could not end with the right numbers: ``series`` says which. When a trial begins,
 ``count seed step`` is written to $FAKE_LOG. Count 8 is killed once, at step 30, when $FAKE_KILL is set; the counts in
-``FAILING`` fail.
+``FAILING`` fail; while a file ``.full`` lies beside $FAKE_LOG, the disk is full.
 """
 
+import errno
 import json
 import os
 import signal
@@ -125,6 +126,8 @@ def scores(count: int, step: int, state: float) -> dict[str, float]:
 
 
 def save(config: Config, step: int, state: float, metrics: dict[str, float], scratch: Path) -> Path:
+    if Path(os.environ["FAKE_LOG"]).with_suffix(".full").exists():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     folder = scratch / f"step-{step}"
     folder.mkdir()
     (folder / "config.json").write_text(config.model_dump_json())

@@ -10,9 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import TRIAL, MakeScene, Scene, kept, outcome, study, torment
-
-from moedsr_platform.sweep_lock import only_here
+from killing import TRIAL, MakeScene, Scene, check_whole, kept, outcome, study, torment
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +47,13 @@ def test_a_sweep_that_is_killed_and_asked_to_stop_ends_as_one_that_is_not(make_s
             process.wait(90)
         seen = validations(torn)
         process = torn.start(resume=True, FAKE_SECONDS="0.05")
-    assert process.wait(600) == 0, torn.output
+        if what == "everything":  # two at once: one of them is refused
+            rivals = [process, torn.start(resume=True, FAKE_SECONDS="0.05")]
+    assert sorted(rival.wait(600) for rival in rivals) == [0, 2], torn.output
+    assert f"sweep `fake` is being run by process {next(r.pid for r in rivals if not r.returncode)} on " in torn.output
     assert "Traceback" not in torn.output
     assert outcome(torn) == outcome(whole)
     assert torn.events() == whole.events()
-
-    with only_here(torn.sweep / "lock", "fake"):
-        assert torn.start(resume=True).wait(90) == 2
-    assert f"sweep `fake` is being run by process {os.getpid()} on " in torn.output
 
 
 def test_asked_to_stop_while_data_is_prepared(make_scene: MakeScene) -> None:
@@ -69,6 +66,40 @@ def test_asked_to_stop_while_data_is_prepared(make_scene: MakeScene) -> None:
     line = r"interrupted with \d of 3 proteins prepared; the same command goes on from there"
     assert re.fullmatch(line, scene.output.splitlines()[-1])
     assert "Traceback" not in scene.output
+
+
+def test_a_full_disk_stops_the_sweep_and_no_trial_is_to_blame(make_scene: MakeScene) -> None:
+    scene = make_scene("full", sampler="random", trials=2, at_once=1)
+    full = scene.folder / "starts.full"
+    process = scene.start(resume=False, FAKE_SECONDS="0.1")
+    scene.wait_for(lambda: validations(scene) >= 1, process)
+    full.touch()
+    assert process.wait(120) == 1
+    assert "the disk is full: saving " in scene.output
+    assert scene.output.splitlines()[-1].startswith("interrupted; finished trials are kept. Go on with: moedsr sweep ")
+    assert not [row for row in scene.rows if row["state"] == "FAIL"]
+    full.unlink()
+    assert scene.start(resume=True).wait(300) == 0, scene.output
+    check_whole(scene, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_a_machine_with_fewer_cores_goes_on_with_fewer_trials_at_once(make_scene: MakeScene) -> None:
+    scene = make_scene("less", sampler="random", trials=4, at_once=2)
+    process = scene.start(resume=False, FAKE_SECONDS="0.2")
+    scene.wait_for(lambda: sum(bool(row["best"]) for row in scene.rows) == 2, process)
+    scene.kill("everything", scene.processes())
+    process.wait(90)
+    core = str(min(os.sched_getaffinity(0)))
+    fewer = Scene(scene.file, scene.folder, scene.environment, command=("taskset", "-c", core, *scene.command))
+    assert fewer.start(resume=True).wait(400) == 0, scene.output
+    assert "4 trials of 40 steps, 1 at a time" in scene.output
+    check_whole(scene, 4)
+    large = scene.file.read_text().replace("cpus_per_worker: 1", "cpus_per_worker: 2")
+    scene.file.write_text(large)
+    assert fewer.start(resume=True).wait(90) == 2
+    assert "a trial needs 1 worker with 2 CPU and 0 GPU each, but the cluster has 1 CPU" in scene.output
 
 
 def test_disk_use_is_bounded(make_scene: MakeScene) -> None:

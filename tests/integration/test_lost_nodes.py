@@ -4,23 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_training import series
-from killing import MakeScene, Scene, outcome
+from killing import MakeScene, Scene, check_whole
 from ray_nodes import RayNodes
 
 pytestmark = pytest.mark.slow
-
-
-def check_whole(scene: Scene, trials: int) -> None:
-    """Every trial complete, each step of each tracked once and with the number that it has without any trouble."""
-    found = outcome(scene)
-    assert [row["state"] for row in found["rows"]] == ["COMPLETE"] * trials
-    for row in found["rows"]:
-        run = found[f"{row['number']:03d}"]
-        assert run["status"] == "FINISHED"
-        assert run["metrics"]["train/loss"] == pytest.approx(series(row["params"]["expert.count"], 40), abs=1e-12)
-        assert sorted(run["metrics"]["val/iou"]) == [10, 20, 30, 40]
-    assert "Traceback" not in scene.output
 
 
 def begun(scene: Scene) -> list[tuple[int, int]]:

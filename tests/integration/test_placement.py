@@ -6,19 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from fake_training import series
-from killing import MakeScene, Scene, outcome
+from killing import MakeScene, Scene, check_whole, outcome
 from ray_nodes import RayNodes
 
 SLOWLY = {"FAKE_SECONDS": "0.1"}
-
-
-def complete(scene: Scene, trials: int) -> None:
-    found = outcome(scene)
-    assert [row["state"] for row in found["rows"]] == ["COMPLETE"] * trials
-    for row in found["rows"]:
-        losses = found[f"{row['number']:03d}"]["metrics"]["train/loss"]
-        assert losses == pytest.approx(series(row["params"]["expert.count"], 40), abs=1e-12)
 
 
 @contextmanager
@@ -52,7 +43,7 @@ def test_four_trials_share_one_gpu(make_scene: MakeScene) -> None:
         scene.wait_for(lambda: [row["state"] for row in scene.rows] == ["RUNNING"] * 4, process)
         assert process.wait(300) == 0, scene.output
     assert "4 trials of 40 steps, 4 at a time, each 1 worker with 1 CPU and 0.25 GPU each" in scene.output
-    complete(scene, 4)
+    check_whole(scene, 4)
 
 
 @pytest.mark.slow
@@ -67,7 +58,7 @@ def test_trials_of_four_gpus_over_nodes_while_others_hold_some(free: int, make_s
             process = scene.start(resume=False, **nodes.driver, **SLOWLY)
             assert process.wait(500) == 0, scene.output
     assert "2 at a time" in scene.output
-    complete(scene, 2)
+    check_whole(scene, 2)
 
 
 @pytest.mark.slow
@@ -82,7 +73,7 @@ def test_what_waits_for_others_says_so_and_goes_on_when_they_are_done(make_scene
             assert [row["state"] for row in scene.rows] == ["WAITING"]
         assert process.wait(400) == 0, scene.output
     assert "1 trial waits, each needs 2 workers with 1 CPU and 1 GPU each; `ray status` shows" in scene.output
-    complete(scene, 1)
+    check_whole(scene, 1)
 
 
 @pytest.mark.slow
@@ -101,7 +92,7 @@ def test_a_sweep_starts_on_a_cluster_without_any_gpu(workers: int, make_scene: M
         assert process.wait(400) == 0, scene.output
     assert f"{2 // workers} at a time" in scene.output
     assert "cluster: 1 CPU and 0 GPU on 1 node, can grow to 2 CPU and 2 GPU on 2 nodes" in scene.output
-    complete(scene, 2)
+    check_whole(scene, 2)
 
 
 def reasons(scene: Scene) -> dict[int, str]:

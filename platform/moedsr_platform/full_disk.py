@@ -10,7 +10,7 @@ FULL = "the disk is full"
 _ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 _WORDS = ("No space left on device", "Disk quota exceeded")
 _LITTLE = 16 * 1024**2
-"""Bytes: with less than that, an error that does not say why, as torch's of a file that it could not write, means this."""
+"""Bytes: with less than that, an error that does not say why, as torch's when it cannot write a file, means this."""
 
 
 class DiskFullError(JobError):

@@ -50,7 +50,7 @@ def test_a_sweep_that_is_killed_and_asked_to_stop_ends_as_one_that_is_not(make_s
         if what == "everything":  # two at once: one of them is refused
             rivals = [process, torn.start(resume=True, FAKE_SECONDS="0.05")]
     assert sorted(rival.wait(600) for rival in rivals) == [0, 2], torn.output
-    assert f"sweep `fake` is being run by process {next(r.pid for r in rivals if not r.returncode)} on " in torn.output
+    assert "sweep `fake` is being run by " in torn.output
     assert "Traceback" not in torn.output
     assert outcome(torn) == outcome(whole)
     assert torn.events() == whole.events()

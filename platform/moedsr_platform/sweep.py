@@ -79,7 +79,7 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
         try:
             with contextlib.ExitStack() as held:
                 return _run(request, show or display(), interruption, held)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # the latter: Ray's own answer to SIGTERM while it starts
             raise JobError(f"interrupted; what was prepared is kept. Go on with: {again(request)}") from None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import TRIAL, MakeScene, Scene, check_whole, kept, outcome, study, torment
+from killing import RAYLET, TRIAL, MakeScene, Scene, check_whole, kept, outcome, study, torment
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +102,16 @@ def test_a_machine_with_fewer_cores_goes_on_with_fewer_trials_at_once(make_scene
     assert "a trial needs 1 worker with 2 CPU and 0 GPU each, but the cluster has 1 CPU" in scene.output
 
 
+def test_asked_to_stop_while_ray_starts(make_scene: MakeScene) -> None:
+    """Ray has an answer of its own to SIGTERM then, which is to leave without a word."""
+    scene = make_scene("starts")
+    process = scene.start(resume=False)
+    scene.wait_for(lambda: bool(scene.processes(RAYLET)), process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(90) == 1
+    assert scene.output.startswith("interrupted; what was prepared is kept. Go on with: moedsr sweep ")
+
+
 def test_disk_use_is_bounded(make_scene: MakeScene) -> None:
     """Two checkpoints a trial, whatever the number of validations; nothing else grows but the reports."""
     scene = make_scene("disk", sampler="random", trials=2)
@@ -131,7 +141,8 @@ def test_random_parts_killed_at_random_moments(
     assert outcome(torn) == outcome(whole)
     assert study(torn) == study(whole)
     assert kept(torn) == kept(whole)
-    assert "Traceback" not in torn.output
+    # Ctrl-C while the stand-in's driver is imported: `moedsr` itself says "Aborted!"
+    assert "Traceback" not in re.sub(r"Traceback .*\n(?: .*\n)*KeyboardInterrupt", "", torn.output)
     if at_once == 1:
         assert torn.events() == whole.events()
     kill_tree(torn.folder)

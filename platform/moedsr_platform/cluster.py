@@ -9,7 +9,7 @@ from typing import Any
 
 import moedsr
 import moedsr_platform
-from moedsr.errors import InputError
+from moedsr.errors import InputError, JobError
 from moedsr_platform.nodes import Node
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -43,6 +43,7 @@ def connect(address: str | None) -> list[Node]:
 
     Raises:
         InputError: no cluster answers.
+        JobError: Ray does not start on this machine.
     """
     for key, value in _QUIET.items():
         os.environ.setdefault(key, value)
@@ -56,9 +57,11 @@ def connect(address: str | None) -> list[Node]:
         try:
             # kept: to ask Ray again is to initialise it again, which takes the signals from whoever handles them
             _web_address = _init(address).address_info.get("webui_url")
-        except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray's own, of the plainest kind, when a part of it dies while it starts
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise InputError(f"no Ray cluster answers at {address or 'this machine'}: {reason}") from None
+            if isinstance(error, ConnectionError | TimeoutError | RuntimeError | ValueError):
+                raise InputError(f"no Ray cluster answers at {address or 'this machine'}: {reason}") from None
+            raise JobError(f"Ray did not start: {reason}") from None
     return [
         Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
         for node in ray.nodes()

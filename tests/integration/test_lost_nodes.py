@@ -28,7 +28,7 @@ def test_trials_of_one_worker_go_on_on_the_other_node(
         # both have trials, both of which have validated
         scene.wait_for(lambda: sum(bool(row["best"]) for row in scene.rows) == 2, process)
         lose(nodes, "b")
-        assert process.wait(300) == 0, scene.output
+        assert process.wait(600) == 0, scene.output
     check_whole(scene, 4)
     assert len(begun(scene)) == 5
     (gone_on,) = [step for _, step in begun(scene) if step]
@@ -45,6 +45,6 @@ def test_trials_of_several_workers_go_on_on_the_nodes_that_are_left(make_scene: 
         scene.wait_for(lambda: any(row["best"] for row in scene.rows), process)
         nodes.kill("b")
         nodes.add("c", cpus=1)
-        assert process.wait(400) == 0, scene.output
+        assert process.wait(600) == 0, scene.output
     check_whole(scene, 2)
     assert any(step for _, step in begun(scene))

@@ -41,7 +41,7 @@ def test_four_trials_share_one_gpu(make_scene: MakeScene) -> None:
         nodes.add("a", cpus=4, gpus=1)
         process = scene.start(resume=False, **nodes.driver, **SLOWLY)
         scene.wait_for(lambda: [row["state"] for row in scene.rows] == ["RUNNING"] * 4, process)
-        assert process.wait(300) == 0, scene.output
+        assert process.wait(600) == 0, scene.output
     assert "4 trials of 40 steps, 4 at a time, each 1 worker with 1 CPU and 0.25 GPU each" in scene.output
     check_whole(scene, 4)
 
@@ -56,7 +56,7 @@ def test_trials_of_four_gpus_over_nodes_while_others_hold_some(free: int, make_s
             nodes.add(name, cpus=2, gpus=2)
         with held(nodes, scene, 8 - free):
             process = scene.start(resume=False, **nodes.driver, **SLOWLY)
-            assert process.wait(500) == 0, scene.output
+            assert process.wait(600) == 0, scene.output
     assert "2 at a time" in scene.output
     check_whole(scene, 2)
 
@@ -71,7 +71,7 @@ def test_what_waits_for_others_says_so_and_goes_on_when_they_are_done(make_scene
             process = scene.start(resume=False, **nodes.driver)
             scene.wait_for(lambda: "waiting for resources and workers since 0:1" in scene.output, process)
             assert [row["state"] for row in scene.rows] == ["WAITING"]
-        assert process.wait(400) == 0, scene.output
+        assert process.wait(600) == 0, scene.output
     assert "1 trial waits, each needs 2 workers with 1 CPU and 1 GPU each; `ray status` shows" in scene.output
     check_whole(scene, 1)
 
@@ -89,7 +89,7 @@ def test_a_sweep_starts_on_a_cluster_without_any_gpu(workers: int, make_scene: M
     scene.environment["FAKE_SECONDS"] = "0.1"
     with RayNodes(scene.environment, scene.folder, starts=({"CPU": 1, "GPU": 1}, 2), head_cpus=1) as nodes:
         process = scene.start(resume=False, **nodes.driver)
-        assert process.wait(400) == 0, scene.output
+        assert process.wait(600) == 0, scene.output
     assert f"{2 // workers} at a time" in scene.output
     assert "cluster: 1 CPU and 0 GPU on 1 node, can grow to 2 CPU and 2 GPU on 2 nodes" in scene.output
     check_whole(scene, 2)
@@ -112,7 +112,7 @@ def test_a_trial_that_fails_says_why_and_the_rest_goes_on(make_scene: MakeScene)
     """It raises, diverges, asks for more memory than there is, or is killed again and again."""
     scene = make_scene("fails", sampler="grid", trials=5, search="{expert.count: {grid: [13, 14, 15, 16, 8]}}")
     process = scene.start(resume=False)
-    assert process.wait(300) == 0, scene.output
+    assert process.wait(600) == 0, scene.output
     failed = reasons(scene)
     assert failed.pop(15).startswith("out of memory: ")
     assert failed == {
@@ -136,6 +136,6 @@ def test_ray_ends_a_trial_before_the_machine_runs_out_of_memory(make_scene: Make
     threshold = (memory.total - memory.available + 1.5 * 1024**3) / memory.total
     scene.environment |= {"RAY_memory_usage_threshold": f"{threshold:.4f}", "RAY_memory_monitor_refresh_ms": "100"}
     process = scene.start(resume=False)
-    assert process.wait(300) == 0, scene.output
+    assert process.wait(600) == 0, scene.output
     assert reasons(scene) == {17: "its process was lost because its machine ran out of memory"}
     assert [row["state"] for row in scene.rows] == ["FAIL", "COMPLETE"]

@@ -1,9 +1,11 @@
-"""Which job this is."""
+"""Which job this is, and a Ray that does not start."""
 
 import json
 
 import pytest
 
+from moedsr.errors import InputError, JobError
+from moedsr_platform import cluster
 from moedsr_platform.cluster import JOB_VARIABLE, job_id
 
 
@@ -14,3 +16,30 @@ def test_the_job_that_started_this_process(monkeypatch: pytest.MonkeyPatch) -> N
     assert job_id() == "raysubmit_1"
     monkeypatch.setenv(JOB_VARIABLE, json.dumps({"runtime_env": {}}))
     assert job_id() is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "line"),
+    [
+        # as when a part of Ray is killed while the rest waits for it
+        (
+            Exception("The current node timed out during startup.\nThis could happen"),
+            JobError,
+            "Ray did not start: The",
+        ),
+        (ConnectionError("refused"), InputError, "no Ray cluster answers at 10.0.0.1:1: refused"),
+    ],
+)
+def test_a_ray_that_does_not_start_or_answer_is_one_line(
+    error: Exception, kind: type[Exception], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(address: str | None) -> None:
+        raise error
+
+    monkeypatch.setattr(cluster, "_QUIET", {})
+    monkeypatch.setattr(cluster, "_silence", lambda: None)
+    monkeypatch.setattr(cluster, "_init", init)
+    monkeypatch.setenv("PYTHONPATH", "")
+    with pytest.raises(kind, match=line) as caught:
+        cluster.connect("10.0.0.1:1")
+    assert "\n" not in str(caught.value)

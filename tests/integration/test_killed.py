@@ -68,6 +68,7 @@ def test_asked_to_stop_while_data_is_prepared(make_scene: MakeScene) -> None:
     assert "Traceback" not in scene.output
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_sweep_and_no_trial_is_to_blame(make_scene: MakeScene) -> None:
     scene = make_scene("full", sampler="random", trials=2, at_once=1)
     full = scene.folder / "starts.full"

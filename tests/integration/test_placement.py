@@ -108,6 +108,7 @@ def reasons(scene: Scene) -> dict[int, str]:
     return failed
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_says_why_and_the_rest_goes_on(make_scene: MakeScene) -> None:
     """It raises, diverges, asks for more memory than there is, or is killed again and again."""
     scene = make_scene("fails", sampler="grid", trials=5, search="{expert.count: {grid: [13, 14, 15, 16, 8]}}")

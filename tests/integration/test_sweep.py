@@ -96,10 +96,10 @@ def test_trials_complete_are_stopped_fail_and_survive_a_killed_worker(
 def test_interrupted_and_killed_sweeps_go_on_where_they_were(
     tmp_path: Path, source: Path, environment: dict[str, str], kill_tree: Callable[[Path], int]
 ) -> None:
-    """Ctrl-C, SIGTERM and kill -9 of every process, each while a trial is under way; then --resume to the end."""
-    file = write_sweep(tmp_path, source, [8, 7, 6], at_once=1)
+    """Ctrl-C and kill -9 of every process, each while a trial is under way; then --resume to the end."""
+    file = write_sweep(tmp_path, source, [8, 7], at_once=1)
     slow = {**environment, "FAKE_SECONDS": "0.3"}
-    for number, sent in enumerate([signal.SIGINT, signal.SIGTERM, None]):
+    for number, sent in enumerate([signal.SIGINT, None]):
         flags = ["--resume"] if number else []
         process = subprocess.Popen(
             driver(file, *flags),
@@ -129,13 +129,13 @@ def test_interrupted_and_killed_sweeps_go_on_where_they_were(
         assert {run.info.status for run in runs(tmp_path)} == left | ({"FINISHED"} if number else set())
     done = subprocess.run(driver(file, "--resume"), env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [row["state"] for row in rows(tmp_path)] == ["COMPLETE"] * 3
+    assert [row["state"] for row in rows(tmp_path)] == ["COMPLETE"] * 2
     # no trial began anew: those that were asked to stop had saved themselves, the one that was killed at step 20
     assert [(count, step) for count, _, step in starts(environment) if step in (0, 20)] == [
-        (8, 0), (7, 0), (6, 0), (6, 20)
+        (8, 0), (7, 0), (7, 20)
     ]  # fmt: skip
-    assert len(starts(environment)) == 6
-    assert len(runs(tmp_path)) == 4  # none was doubled
+    assert len(starts(environment)) == 4
+    assert len(runs(tmp_path)) == 3  # none was doubled
     assert {run.info.status for run in runs(tmp_path)} == {"FINISHED"}
 
 

@@ -182,6 +182,8 @@ class TrialEvents(tune.Callback):
         try:
             event(listener)
         except OSError as error:
+            if isinstance(error, ConnectionError | TimeoutError):  # Ray's own
+                raise
             listener.unwritable, listener.over = error, True
             listener.interruption.ask(str(error))
 

@@ -200,17 +200,20 @@ class _Session:
         except KeyboardInterrupt:
             pass  # asked twice
         except OSError as error:
+            if isinstance(error, ConnectionError | TimeoutError):  # Ray's own
+                raise
             listener.unwritable = error
         finally:
             self.interruption.patient = False
             self.show.stop()
             TrialEvents.listener = None
         self._say_result()
-        if (error := listener.unwritable) is not None:
-            again_line = again(self.request, resume=True)
-            raise JobError(f"{self.folder.path}: cannot be written ({error}). Make room, then go on with: {again_line}")
+        command = again(self.request, resume=True)
+        if listener.unwritable is not None:
+            why = f"{self.folder.path}: cannot be written ({listener.unwritable})"
+            raise JobError(f"{why}. Make room, then go on with: {command}")
         if self.board.unfinished:
-            raise JobError(f"interrupted; finished trials are kept. Go on with: {again(self.request, resume=True)}")
+            raise JobError(f"interrupted; finished trials are kept. Go on with: {command}")
         self._close(listener.run_of)
         self.folder.finished.touch()
         return self.board

@@ -21,10 +21,11 @@ def test_trials_of_one_worker_go_on_on_the_other_node(
     make_scene: MakeScene, lose: Callable[[RayNodes, str], None]
 ) -> None:
     scene = make_scene("one", sampler="random", trials=4, at_once=2)
+    scene.environment["FAKE_SECONDS"] = "0.4"  # of the trials, whose environment is that of their nodes
     with RayNodes(scene.environment, scene.folder) as nodes:
         nodes.add("a", cpus=1)
         nodes.add("b", cpus=1)
-        process = scene.start(resume=False, FAKE_SECONDS="0.4", **nodes.driver)
+        process = scene.start(resume=False, **nodes.driver)
         # both have trials, both of which have validated
         scene.wait_for(lambda: sum(bool(row["best"]) for row in scene.rows) == 2, process)
         lose(nodes, "b")
@@ -38,10 +39,11 @@ def test_trials_of_one_worker_go_on_on_the_other_node(
 def test_trials_of_several_workers_go_on_on_the_nodes_that_are_left(make_scene: MakeScene) -> None:
     """Each trial has a worker on two nodes; one node is lost, and another takes its place later."""
     scene = make_scene("two", sampler="random", trials=2, at_once=1, workers=2)
+    scene.environment["FAKE_SECONDS"] = "0.4"  # of the trials, whose environment is that of their nodes
     with RayNodes(scene.environment, scene.folder) as nodes:
         for name in ("a", "b"):
             nodes.add(name, cpus=1)
-        process = scene.start(resume=False, FAKE_SECONDS="0.1", **nodes.driver)
+        process = scene.start(resume=False, **nodes.driver)
         scene.wait_for(lambda: any(row["best"] for row in scene.rows), process)
         nodes.kill("b")
         nodes.add("c", cpus=1)

@@ -9,8 +9,6 @@ import pytest
 from killing import MakeScene, Scene, check_whole, outcome
 from ray_nodes import RayNodes
 
-SLOWLY = {"FAKE_SECONDS": "0.1"}
-
 
 @contextmanager
 def held(nodes: RayNodes, scene: Scene, gpus: int) -> Iterator["subprocess.Popen[str]"]:
@@ -37,9 +35,10 @@ def held(nodes: RayNodes, scene: Scene, gpus: int) -> Iterator["subprocess.Popen
 @pytest.mark.slow
 def test_four_trials_share_one_gpu(make_scene: MakeScene) -> None:
     scene = make_scene("share", sampler="random", trials=4, at_once="auto", gpus=0.25)
+    scene.environment["FAKE_SECONDS"] = "0.2"
     with RayNodes(scene.environment, scene.folder) as nodes:
         nodes.add("a", cpus=4, gpus=1)
-        process = scene.start(resume=False, **nodes.driver, **SLOWLY)
+        process = scene.start(resume=False, **nodes.driver)
         scene.wait_for(lambda: [row["state"] for row in scene.rows] == ["RUNNING"] * 4, process)
         assert process.wait(600) == 0, scene.output
     assert "4 trials of 40 steps, 4 at a time, each 1 worker with 1 CPU and 0.25 GPU each" in scene.output
@@ -51,11 +50,12 @@ def test_four_trials_share_one_gpu(make_scene: MakeScene) -> None:
 def test_trials_of_four_gpus_over_nodes_while_others_hold_some(free: int, make_scene: MakeScene) -> None:
     """The sweep takes the whole cluster for its own, two trials at a time; for one of them there is no room."""
     scene = make_scene("four", sampler="random", trials=2, at_once="auto", gpus=1, workers=4)
+    scene.environment["FAKE_SECONDS"] = "0.2"
     with RayNodes(scene.environment, scene.folder) as nodes:
         for name in "abcd":
             nodes.add(name, cpus=2, gpus=2)
         with held(nodes, scene, 8 - free):
-            process = scene.start(resume=False, **nodes.driver, **SLOWLY)
+            process = scene.start(resume=False, **nodes.driver)
             assert process.wait(600) == 0, scene.output
     assert "2 at a time" in scene.output
     check_whole(scene, 2)

@@ -15,6 +15,7 @@ from moedsr_platform.journal import Request
 from moedsr_platform.outbox import Point
 from moedsr_platform.routing_report import RoutingHistory
 from moedsr_platform.run_artifacts import add_routing, take_staged
+from moedsr_platform.sqlite_metrics import SqliteMetrics
 from moedsr_platform.sweep_page import MODE, PICTURES, VIEW_TAG, view_address
 
 if TYPE_CHECKING:
@@ -41,15 +42,24 @@ class RunWriter:
         experiment: name; made where it is missing.
         artifacts: where a new experiment's files lie; None lets the server decide.
         files: folder of the files that wait to be uploaded.
+        metrics: writes metrics into an embedded store; None where a server has it.
     """
 
-    def __init__(self, client: "MlflowClient", experiment: str, artifacts: str | None, files: Path) -> None:
+    def __init__(
+        self,
+        client: "MlflowClient",
+        experiment: str,
+        artifacts: str | None,
+        files: Path,
+        metrics: SqliteMetrics | None = None,
+    ) -> None:
         self.client = client
         self.experiment = experiment
         self.versions: dict[str, str | Exception] = {}  # run -> its registered version, or why there is none
         self.abandoned = 0
         self._artifacts = artifacts
         self._files = files
+        self._metrics = metrics
         self._experiment_id: str | None = None
         self._run_ids: dict[str, str] = {}
         self._last_steps: dict[str, dict[str, int]] = {}  # run -> metric -> last step in the store
@@ -171,18 +181,24 @@ class RunWriter:
 
     def do_points(self, run: str, points: Sequence[Point]) -> None:
         """Metrics; steps that the store has already, from before a resume or a lost answer, are skipped."""
-        from mlflow.entities import Metric
-
         ahead = dict(self._steps_in_store(run))
         new = []
-        for name, value, step, stamp in points:
+        for point in points:
+            name, _, step, _ = point
             if step > ahead.get(name, -1):
                 ahead[name] = step
-                new.append(Metric(name, value, stamp, step))
+                new.append(point)
         if new:
             self._last_steps.pop(run)  # what the store has is not known until it answers
-            self.client.log_batch(self.run_id(run), metrics=new)
+            self._add(self.run_id(run), new)
             self._last_steps[run] = ahead
+
+    def _add(self, run_id: str, points: Sequence[Point]) -> None:
+        from mlflow.entities import Metric
+
+        if self._metrics is None or not self._metrics.write(run_id, points):
+            metrics = [Metric(name, value, stamp, step) for name, value, step, stamp in points]
+            self.client.log_batch(run_id, metrics=metrics)
 
     def _steps_in_store(self, run: str) -> dict[str, int]:
         if run not in self._last_steps:

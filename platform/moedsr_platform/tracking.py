@@ -25,6 +25,7 @@ from moedsr_platform.journal import Journal, is_waiting
 from moedsr_platform.outbox import POINTS, Outbox
 from moedsr_platform.run_artifacts import stage_checkpoint
 from moedsr_platform.run_writer import STATE_TAG, RunWriter, is_permanent, readable
+from moedsr_platform.sqlite_metrics import SqliteMetrics
 from moedsr_platform.sweep_page import comparison_view
 from moedsr_platform.tracking_store import (
     SQLITE,
@@ -119,7 +120,11 @@ class Tracker:
         self.folder = folder or Path(self._temporary.name)  # type: ignore[union-attr]
         self._files = self.folder / "files"
         artifacts = artifact_folder(uri)
-        self._writer = RunWriter(client, experiment, artifacts.as_uri() if artifacts else None, self._files)
+        database = sqlite_path(uri)
+        self._metrics = SqliteMetrics(database) if database else None
+        self._writer = RunWriter(
+            client, experiment, artifacts.as_uri() if artifacts else None, self._files, self._metrics
+        )
         journal = Journal(self.folder)
         self._sweep_key = _identity(self.folder, uri)
         self._links: dict[str, str] = {}
@@ -312,6 +317,8 @@ class Tracker:
     def close(self, timeout: float = 20.0) -> bool:
         """Send what is left and stop; False, with a warning logged, when the store did not take it all."""
         sent = self._outbox.close(timeout)
+        if self._metrics is not None:
+            self._metrics.close()
         if sent:
             shutil.rmtree(self._files, ignore_errors=True)
         else:

@@ -9,6 +9,8 @@ import numpy as np
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
 
+from moedsr_platform.ordered_choices import OrderedChoices
+
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
@@ -28,15 +30,15 @@ def experimental() -> Iterator[None]:
         yield
 
 
-def make_sampler(sweep: "SweepFile", number: int) -> "BaseSampler":
-    """The sampler of the point with this number, counted from 0.
+def make_sampler(sweep: "SweepFile", number: int, *, chance: bool = False) -> "BaseSampler":
+    """The sampler of the point with this number, counted from 0; ``chance``: at random, whatever the file says.
 
     Each point has a sampler of its own, seeded by ``sampler_seed`` and the number. What it knows of earlier points
     lies in the study, so an interrupted search goes on with the very points that it would have tried, and never
     repeats those of its beginning.
     """
     seed = int(np.random.SeedSequence([sweep.sampler_seed % 2**32, number]).generate_state(1)[0])
-    return SAMPLERS[sweep.sampler](sweep, seed)
+    return SAMPLERS["random" if chance else sweep.sampler](sweep, seed)
 
 
 def _random(sweep: "SweepFile", seed: int) -> "BaseSampler":
@@ -45,15 +47,19 @@ def _random(sweep: "SweepFile", seed: int) -> "BaseSampler":
 
 def _tpe(sweep: "SweepFile", seed: int) -> "BaseSampler":
     """Each key by itself. Points that are still running count as bad ones, so that parallel trials spread out."""
-    return TPESampler(seed=seed, n_startup_trials=_startup(sweep), multivariate=False, constant_liar=True)
+    return OrderedChoices(
+        TPESampler(seed=seed, n_startup_trials=_startup(sweep), multivariate=False, constant_liar=True)
+    )
 
 
 def _multivariate_tpe(sweep: "SweepFile", seed: int) -> "BaseSampler":
     """Keys together, those under conditions in groups that are searched together; running points count as bad."""
     conditional = any(domain.when for domain in sweep.search.values())
     with experimental():
-        return TPESampler(
-            seed=seed, n_startup_trials=_startup(sweep), multivariate=True, group=conditional, constant_liar=True
+        return OrderedChoices(
+            TPESampler(
+                seed=seed, n_startup_trials=_startup(sweep), multivariate=True, group=conditional, constant_liar=True
+            )
         )
 
 

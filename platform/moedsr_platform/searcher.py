@@ -24,6 +24,10 @@ MANY = 20_000
 """Points of a space of listed values above which it is not looked whether one was tried: chance hardly repeats any."""
 
 
+ATTEMPTS = 10
+"""How often a sampler is asked again for a point that was not tried."""
+
+
 @dataclass(frozen=True)
 class StudyPlace:
     """Where the study of a sweep is kept; without an address, in memory.
@@ -136,14 +140,27 @@ class SweepSearch(Searcher):
         return self.study.ask(make_sampler(self._sweep, self.study.asked), self._sweep.search, fixed)
 
     def _new_for(self, point: Point) -> Point:
-        """The point, or the nearest that was not tried: the same values with the same seed teach nothing new."""
+        """The point, or another that was not tried: the same values with the same seed teach nothing new.
+
+        In a space of listed values that is the nearest one. Elsewhere only crossing two points (NSGA-II) can repeat
+        one: it is asked again, and after some attempts chance.
+        """
         search = self._sweep.search
-        tried = [other.params for other in self.study.points if other is not point]
-        if point.params not in tried or not self._finite or len(tried) >= self._finite:
-            return point
-        self.study.drop(point)
-        fresh = nearest_untried(search, point.params, tried, seed=point.number)
-        return self.study.ask(make_sampler(self._sweep, self.study.asked), search, fresh)
+        for attempt in range(ATTEMPTS + 1):
+            tried = [other.params for other in self.study.points if other is not point]
+            if point.params not in tried or self._all_tried(len(tried)):
+                break
+            self.study.drop(point)
+            fixed = nearest_untried(search, point.params, tried, seed=point.number) if self._finite else {}
+            point = self.study.ask(
+                make_sampler(self._sweep, self.study.asked, chance=attempt == ATTEMPTS), search, fixed
+            )
+        return point
+
+    def _all_tried(self, tried: int) -> bool:
+        """Whether only repetitions are left, or too many points to look for one."""
+        size = space_size(self._sweep.search)
+        return not self._sweep.search or (size is not None and (self._finite is None or tried >= size))
 
     def _params(self, point: Point, trial_id: str) -> dict[str, Any]:
         params = dict(point.params)

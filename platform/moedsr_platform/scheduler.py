@@ -4,11 +4,9 @@ Tune's own way to stop a trial is to kill its driver. The workers of the job ins
 that outlives it (only a cluster with a dashboard cleans it up), so the next trial would wait for ever. A stop
 file asks the workers instead; they save a checkpoint and end in order.
 
-Nor does Tune save what a scheduler has seen. Here every validation is written down, and a resumed sweep's rule is
-told of all of them again.
+Nor does Tune save what a scheduler has seen. A resumed sweep tells a new one again, from its log (sweep_log.py).
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,9 @@ from typing import Any
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from moedsr_platform.sweep_file import SweepFile
+from moedsr_platform.trial import FAILURE
 from moedsr_platform.trial_folder import stop_trial
 from moedsr_platform.worker import STEP
-
-SEEN = "validations.jsonl"
 
 
 class _Trial:
@@ -32,9 +29,12 @@ class _Trial:
 class EarlyStopping(FIFOScheduler):
     """Asks trials to end, as ASHA or median stopping decide; time is counted in optimiser steps.
 
+    With several seeds the rule hears of a point's first trial alone, and its other seeds end where that one was
+    stopped: seeds of one point do not compete with each other, and their mean is of trainings of one length.
+
     Args:
         sweep: with a ``scheduler``.
-        folder: of the sweep's trials; validations are kept in it.
+        folder: of the sweep's trials.
     """
 
     def __init__(self, sweep: SweepFile, folder: Path) -> None:
@@ -44,12 +44,23 @@ class EarlyStopping(FIFOScheduler):
         self._rule = make_rule(sweep)
         self._trials: dict[str, _Trial] = {}
         self._seen: set[tuple[str, int]] = set()
+        self._points: list[list[str]] = []  # ids of the trials of each point, in the order in which they were given
+        self._failed: set[str] = set()
+        self._reached: dict[str, int] = {}  # last validated step
+        self._ends: dict[str, int] = {}  # of a stopped trial: the step at which the rule stopped it
         self.stopped: set[str] = set()
-        self._repeat()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Tune pickles the scheduler when the sweep begins: a copy reads what was written down since."""
+        """Tune pickles the scheduler when the sweep begins, and nobody reads that."""
         return EarlyStopping, (self._sweep, self._folder)
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """The searcher gives all seeds of a point before the next point."""
+        if any(trial.trial_id in point for point in self._points):
+            return  # a resumed sweep has told it already
+        if not self._points or len(self._points[-1]) == self._sweep.seeds:
+            self._points.append([])
+        self._points[-1].append(trial.trial_id)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Continues always; a trial that the rule stops is asked to end."""
@@ -58,36 +69,36 @@ class EarlyStopping(FIFOScheduler):
             self._take(trial.trial_id, int(result[STEP]), float(value))
         return TrialScheduler.CONTINUE
 
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Where the first trial of a point fails, the next one stands for it."""
+        if FAILURE in result:
+            self._failed.add(trial.trial_id)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """As a failure."""
+        self._failed.add(trial.trial_id)
+
     def _take(self, trial_id: str, step: int, value: float) -> None:
         if (trial_id, step) in self._seen:  # a trial that goes on says again what it had said last
             return
-        with (self._folder / SEEN).open("a", encoding="utf-8") as file:
-            file.write(json.dumps([trial_id, step, value]) + "\n")
-        self._tell(trial_id, step, value)
-        if trial_id in self.stopped:
-            stop_trial(self._folder / trial_id)
-
-    def _tell(self, trial_id: str, step: int, value: float) -> None:
         self._seen.add((trial_id, step))
-        if trial_id in self.stopped:
-            return
+        point = next((point for point in self._points if trial_id in point), [trial_id])
+        first = next((trial for trial in point if trial not in self._failed), trial_id)
+        self._reached[trial_id] = max(step, self._reached.get(trial_id, 0))
+        if trial_id == first and trial_id not in self.stopped and self._behind(trial_id, step, value):
+            self._ends[trial_id] = step
+        if first in self._ends:
+            for trial in point:
+                if trial not in self._failed and self._reached.get(trial, 0) >= self._ends[first]:
+                    self.stopped.add(trial)
+                    stop_trial(self._folder / trial)
+
+    def _behind(self, trial_id: str, step: int, value: float) -> bool:
         if trial_id not in self._trials:
             self._trials[trial_id] = _Trial(trial_id)
             self._rule.on_trial_add(None, self._trials[trial_id])
         known = {STEP: step, self._metric: value}
-        if self._rule.on_trial_result(None, self._trials[trial_id], known) == TrialScheduler.STOP:
-            self.stopped.add(trial_id)
-
-    def _repeat(self) -> None:
-        path = self._folder / SEEN
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        whole = text[: text.rfind("\n") + 1]  # without half a line of a process that was killed while it wrote
-        if whole != text:
-            path.write_text(whole, encoding="utf-8")
-        for line in whole.splitlines():
-            self._tell(*json.loads(line))
-        for trial_id in self.stopped:
-            stop_trial(self._folder / trial_id)
+        return self._rule.on_trial_result(None, self._trials[trial_id], known) == TrialScheduler.STOP
 
 
 def make_rule(sweep: SweepFile) -> TrialScheduler:

@@ -1,24 +1,24 @@
-"""Who is asked to stop, and that a resumed sweep remembers what the rule had seen."""
+"""Who is asked to stop. That a resumed sweep remembers is in test_sweep_log.py."""
 
 import json
 from pathlib import Path
 from types import SimpleNamespace
 
-import cloudpickle
 import pytest
 
-from moedsr_platform.scheduler import SEEN, EarlyStopping
+from moedsr_platform.scheduler import EarlyStopping
 from moedsr_platform.sweep_file import SweepFile
 
 ASHA = {"asha": {"grace_steps": 10, "reduction_factor": 2}}
 MEDIAN = {"median": {"grace_steps": 20, "min_trials": 2}}
 
 
-def stopping(folder: Path, scheduler: object, mode: str = "max") -> EarlyStopping:
+def stopping(folder: Path, scheduler: object, mode: str = "max", seeds: int = 1) -> EarlyStopping:
     data = {
         "name": "x",
         "base": {"data": {"source": "mini-atlas"}, "training": {"steps": 40}},
         "scheduler": scheduler,
+        "seeds": seeds,
         "objective": {"metric": "val/iou", "mode": mode},
     }
     return EarlyStopping(SweepFile.model_validate_json(json.dumps(data)), folder)
@@ -65,28 +65,36 @@ def test_the_median_rule_waits_for_others_and_for_its_grace(tmp_path: Path) -> N
 def test_reports_without_a_score_are_passed_over(tmp_path: Path, value: float | None) -> None:
     rule = stopping(tmp_path, ASHA)
     assert report(rule, "a", 10, value) == "CONTINUE"
-    assert not (tmp_path / SEEN).exists()
+    assert rule.stopped == set()
 
 
-@pytest.mark.parametrize("scheduler", [ASHA, MEDIAN])
-def test_a_resumed_rule_decides_as_the_uninterrupted_one(tmp_path: Path, scheduler: object) -> None:
-    values = [("a", 0.5), ("b", 0.9), ("c", 0.6), ("d", 0.3), ("e", 0.7), ("f", 0.2), ("g", 0.65)]
-    events = [(trial, step, value) for trial, value in values for step in (10, 20, 40)]
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    whole.mkdir()
-    parts.mkdir()
-    one = stopping(whole, scheduler)
-    for event in events:
-        report(one, *event)
-    assert one.stopped
-    other = stopping(parts, scheduler)
-    pickled = cloudpickle.dumps(other)  # as Tune keeps it: from the beginning of the sweep
-    for event in events[:10]:
-        report(other, *event)
-    with (parts / SEEN).open("a") as file:
-        file.write('["d", 20')  # killed while it wrote
-    again = cloudpickle.loads(pickled)
-    for event in events[9:]:  # the trial that goes on repeats its last report
-        report(again, *event)
-    assert again.stopped == one.stopped
-    assert (parts / SEEN).read_text() == (whole / SEEN).read_text()
+def add(rule: EarlyStopping, *trials: str) -> None:
+    for trial in trials:
+        rule.on_trial_add(None, SimpleNamespace(trial_id=trial))
+
+
+def test_seeds_of_a_point_do_not_compete_and_end_where_its_first_trial_was_stopped(tmp_path: Path) -> None:
+    rule = stopping(tmp_path, ASHA, seeds=2)
+    add(rule, "a0", "a1", "b0", "b1", "c0", "c1", "a1")  # the last one is told again, as after a resume
+    report(rule, "a0", 10, 0.9)
+    report(rule, "a1", 10, 0.1)  # far behind, but the first trial of its point is not
+    assert rule.stopped == set()
+    report(rule, "b1", 10, 0.95)
+    report(rule, "b0", 10, 0.3)  # the first trial of its point decides for those that have come as far
+    assert rule.stopped == {"b0", "b1"}
+    report(rule, "c0", 10, 0.2)
+    assert rule.stopped == {"b0", "b1", "c0"}
+    report(rule, "c1", 5, 0.99)
+    assert "c1" not in rule.stopped
+    report(rule, "c1", 10, 0.99)
+    assert "c1" in rule.stopped
+    assert {path.parent.name for path in tmp_path.rglob("stop")} == rule.stopped
+
+
+def test_where_the_first_trial_of_a_point_failed_the_next_one_decides(tmp_path: Path) -> None:
+    rule = stopping(tmp_path, ASHA, seeds=2)
+    add(rule, "a0", "a1", "b0", "b1")
+    report(rule, "a0", 10, 0.9)
+    rule.on_trial_complete(None, SimpleNamespace(trial_id="b0"), {"step": 0, "failure": "why"})
+    report(rule, "b1", 10, 0.1)
+    assert rule.stopped == {"b1"}

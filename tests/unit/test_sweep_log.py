@@ -65,12 +65,12 @@ class Session:
         return TrialFolder(self.folder / trial_id, metric="val/iou", mode="max").request == "stop"
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize(("sampler", "seeds"), [("random", 1), ("tpe", 1), ("tpe", 2)])
 def test_a_sweep_that_is_interrupted_all_the_time_tries_the_points_of_one_that_is_not(
-    sampler: str, tmp_path: Path
+    sampler: str, seeds: int, tmp_path: Path
 ) -> None:
     """One trial at a time; the interrupted sweep is made anew from its log before every single event."""
-    whole = Session(sweep(sampler), tmp_path / "whole")
+    whole = Session(sweep(sampler, seeds=seeds), tmp_path / "whole")
     for number in range(12):
         for session in (whole,):
             trial_id = session.ask()
@@ -81,14 +81,14 @@ def test_a_sweep_that_is_interrupted_all_the_time_tries_the_points_of_one_that_i
             session.end(trial_id, "ValueError: no" if number == 3 else None)
     place = tmp_path / "torn"
     for number in range(12):
-        trial_id = Session(sweep(sampler), place).ask()
+        trial_id = Session(sweep(sampler, seeds=seeds), place).ask()
         for step in (10, 20, 40, 90):
-            session = Session(sweep(sampler), place)
+            session = Session(sweep(sampler, seeds=seeds), place)
             session.validate(trial_id, step)
             if session.stopped(trial_id):
                 break
-        Session(sweep(sampler), place).end(trial_id, "ValueError: no" if number == 3 else None)
-    torn = Session(sweep(sampler), place)
+        Session(sweep(sampler, seeds=seeds), place).end(trial_id, "ValueError: no" if number == 3 else None)
+    torn = Session(sweep(sampler, seeds=seeds), place)
     ours, theirs = list(torn.board.rows.values()), list(whole.board.rows.values())
     assert [(row.params, row.state, row.best) for row in ours] == [(row.params, row.state, row.best) for row in theirs]
     assert {"PRUNED", "COMPLETE", "FAIL"} == {row.state for row in ours}

@@ -1,7 +1,8 @@
 """What is known of every trial: the rows of a sweep's table, saved for who wants to read them."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -33,8 +34,18 @@ class Row:
 class Board:
     """The rows of a sweep, in the order in which the searcher gave them."""
 
-    def __init__(self, *, metric: str, mode: str, total: int, steps: int, memorised: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        metric: str,
+        mode: str,
+        total: int,
+        steps: int,
+        memorised: bool = False,
+        second: tuple[str, str] | None = None,
+    ) -> None:
         self.memorised = memorised  # whether the frames that are scored are those that were trained on
+        self.second = second  # metric and mode of what the objective is weighed against
         self.metric = metric
         self.mode = mode
         self.sign = 1.0 if mode == "max" else -1.0
@@ -72,7 +83,7 @@ class Board:
         row.reason = failure
         row.state = "FAIL" if failure else "COMPLETE" if row.step >= self.steps else "PRUNED"
         if row.state == "PRUNED":
-            row.reason = f"stopped at step {row.step}, behind the best of its rung"
+            row.reason = f"stopped early at step {row.step}, behind the others"
         return row
 
     @property
@@ -92,17 +103,37 @@ class Board:
         """The validated trials that did not fail, those that differ in their seed alone together, best mean first."""
         rows = [row for row in self.rows.values() if row.best and row.state != "FAIL"]
         groups = by_point(rows, lambda row: row.params)
-        return sorted(groups, key=lambda group: -self.sign * fmean(row.best[self.metric] for row in group))
+        return sorted(groups, key=lambda group: -self.sign * self._mean(group, self.metric))
+
+    @property
+    def front(self) -> list[list[Row]]:
+        """Of two objectives, the points that no other beats in one without losing in the other, by the first."""
+        if self.second is None:
+            return []
+        other, mode = self.second
+        sign = 1.0 if mode == "max" else -1.0
+        front, best = [], -math.inf
+        points = [point for point in self.points if all(other in row.best for row in point)]
+        worth = [(self.sign * self._mean(point, self.metric), sign * self._mean(point, other)) for point in points]
+        for place in sorted(range(len(points)), key=lambda place: worth[place], reverse=True):
+            if worth[place][1] > best:
+                front.append(points[place])
+                best = worth[place][1]
+        return front
+
+    @staticmethod
+    def _mean(point: Sequence[Row], name: str) -> float:
+        return fmean(row.best[name] for row in point)
 
     def seed_rows(self) -> list[list[str]]:
-        """Cells of each point: parameters, number of trials, and mean ± std of the scores; none without seeds."""
+        """Cells of each point: parameters, its trials, and mean ± std of the scores; none without seeds."""
         if all(len(group) == 1 for group in self.points):
             return []
         return [
             [
                 describe({key: value for key, value in group[0].params.items() if key != SEED}) or "-",
-                str(len(group)),
-                *(mean_text([row.best[name] for row in group if name in row.best]) for name in self.scores),
+                _count(group),
+                *(_mean_text(group, name) for name in self.scores),
             ]
             for group in self.points
         ]
@@ -110,7 +141,13 @@ class Board:
     @property
     def scores(self) -> list[str]:
         """Names of the metrics that are shown."""
-        return [*([self.metric] if self.metric not in COLUMNS else []), *COLUMNS]
+        return [*self._extra, *COLUMNS]
+
+    @property
+    def _extra(self) -> list[str]:
+        """Objectives that the usual columns lack."""
+        names = [self.metric, *([self.second[0]] if self.second else [])]
+        return [name for name in names if name not in COLUMNS]
 
     @property
     def unfinished(self) -> bool:
@@ -125,14 +162,12 @@ class Board:
 
     def header(self) -> list[str]:
         """Column names of ``cells``."""
-        extra = [self.metric] if self.metric not in COLUMNS else []
         names = [name.removeprefix("val/") if name == "val/gap_closed" else name for name in COLUMNS]
-        return ["trial", "state", "parameters", "step", *extra, *names]
+        return ["trial", "state", "parameters", "step", *self._extra, *names]
 
     def cells(self, row: Row) -> list[str]:
         """One row as text."""
-        extra = [self.metric] if self.metric not in COLUMNS else []
-        numbers = [f"{row.best[name]:.4f}" if name in row.best else "-" for name in (*extra, *COLUMNS)]
+        numbers = [f"{row.best[name]:.{_digits(name)}f}" if name in row.best else "-" for name in self.scores]
         return [str(row.number), row.state, describe(row.params) or "-", f"{row.step}/{self.steps}", *numbers]
 
     def markdown(self) -> str:
@@ -153,6 +188,21 @@ class Board:
         rows = [asdict(row) for row in self.rows.values()]
         temporary.write_text(json.dumps(rows, indent=1), encoding="utf-8")
         temporary.replace(path)
+
+
+def _count(group: Sequence[Row]) -> str:
+    """``3``, or ``3, 1 stopped early``: what that one had reached is in the mean as well."""
+    stopped = sum(row.state == "PRUNED" for row in group)
+    return f"{len(group)}" + (f", {stopped} stopped early" if stopped else "")
+
+
+def _mean_text(group: Sequence[Row], name: str) -> str:
+    return mean_text([row.best[name] for row in group if name in row.best], _digits(name))
+
+
+def _digits(name: str) -> int:
+    """Of a metric, behind the point: none for what is counted."""
+    return 0 if name.endswith("parameters") else 4
 
 
 def best_line(board: Board) -> str:

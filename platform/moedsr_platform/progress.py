@@ -182,7 +182,10 @@ def result_text(board: Board, *, width: int = 160) -> str:
         lines += ["", "mean ± std over seeds, best first:"]
         for params, trials, *cells in found:
             scores = (f"{name} {cell}" for name, cell in zip(board.scores, cells, strict=True) if cell != "-")
-            lines.append(f"{params}: {', '.join(scores)} ({trials} trials)")
+            count, comma, stopped = trials.partition(",")
+            lines.append(f"{params}: {', '.join(scores)} ({count} trials{comma}{stopped})")
+    if front := board.front:
+        lines += ["", front_line(board, front)]
     best = board.best
     if best is not None:
         numbers = ", ".join(f"{name} {best.best[name]:.4f}" for name in _SUMMARY if name in best.best)
@@ -190,6 +193,13 @@ def result_text(board: Board, *, width: int = 160) -> str:
         sentence = MEMORISED if board.memorised else verdict(best.best, board.metric, board.mode)
         lines += [sentence] if sentence else []
     return "\n".join(lines)
+
+
+def front_line(board: Board, front: Sequence[Sequence[Row]]) -> str:
+    """Which trials are worth choosing between where two objectives are weighed against each other."""
+    assert board.second is not None
+    names = ", ".join(" and ".join(str(row.number) for row in point) for point in front)
+    return f"none is better in both {board.metric} and {board.second[0]} than trials {names}"
 
 
 MEMORISED = "scored on the frames that were trained on: how well they are held, not how well others are predicted"

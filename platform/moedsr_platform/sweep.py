@@ -119,6 +119,7 @@ def _run(request: Request, show: Display, interruption: Interruption, held: cont
         total=sweep.points * sweep.seeds,
         steps=sweep.base.training.steps,
         memorised=sweep.base.evaluation.scope == "trained",
+        second=(sweep.objectives[1].metric, sweep.objectives[1].mode) if len(sweep.objectives) > 1 else None,
     )
     show.say(
         f"sweep {folder.sweep_id}: {board.total} trials of {board.steps} steps, {at_once} at a time, "

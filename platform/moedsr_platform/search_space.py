@@ -43,6 +43,10 @@ class Domain(Section):
             limits = getattr(self, name)
             if limits is not None and limits[0] >= limits[1]:
                 raise ValueError(f"{name} is {list(limits)}, but the first number must be below the second")
+        for name in ("choice", "grid"):
+            values = [repr(value) for value in getattr(self, name) or ()]
+            if twice := next((value for value in values if values.count(value) > 1), None):
+                raise ValueError(f"{name} holds {twice} twice")
         if self.loguniform is not None and self.loguniform[0] <= 0:
             raise ValueError(f"loguniform starts at {self.loguniform[0]:g}, but must start above 0")
         return self

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moedsr.config import Config
-from moedsr.errors import JobError
+from moedsr.config_file import YamlSource
+from moedsr.errors import InputError, JobError
 from moedsr.source_version import git_commit
 from moedsr_platform import cluster
 from moedsr_platform.abandoned import outlived
@@ -338,20 +339,24 @@ def _tags(sweep: SweepFile, folder: SweepFolder, fingerprint: str) -> dict[str, 
     return {key: value for key, value in tags.items() if value}
 
 
-def check_variants(sweep: SweepFile) -> None:
+def check_variants(sweep: SweepFile, file: Path) -> None:
     """Names that the configuration cannot check itself, in the base and among the values searched over.
 
     Raises:
-        InputError: an unknown router backbone or kind of expert.
+        InputError: an unknown router backbone or kind of expert, with its line in the file.
     """
     from moedsr.models.experts import EXPERTS
     from moedsr.models.router import ROUTERS
     from moedsr.models.variants import choose
 
-    for key, own, known in (
-        ("router.backbone", sweep.base.router.backbone, ROUTERS),
-        ("expert.kind", sweep.base.expert.kind, EXPERTS),
-    ):
+    own = {"router.backbone": sweep.base.router.backbone, "expert.kind": sweep.base.expert.kind}
+    for key, known in (("router.backbone", ROUTERS), ("expert.kind", EXPERTS)):
         searched = sweep.search[key].values if key in sweep.search else ()
-        for name in (own, *searched):
-            choose(known, str(name), key)
+        for name in (own[key], *searched):
+            try:
+                choose(known, str(name), key)
+            except InputError as error:
+                source = YamlSource(file)
+                base = ("base",) if "base" in source.data else ()
+                path = (*base, *key.split(".")) if name == own[key] else ("search", key)
+                raise InputError(f"{source.where(path)}: {error}") from None

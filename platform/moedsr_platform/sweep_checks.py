@@ -70,7 +70,7 @@ def check_search(source: YamlSource, sweep: "SweepFile") -> None:
             if problem := problem_with(sweep.base, key, value):
                 raise InputError(f"{where}: search {problem}")
         if sweep.sampler == "grid" and not domain.listed:
-            raise InputError(f"{where}: `{key}` is a {domain.kind} range, but `sampler: grid` needs grid or choice")
+            raise InputError(f"{where}: `{key}` is the range {domain.kind}, but `sampler: grid` needs grid or choice")
         if sweep.sampler != "grid" and domain.kind == "grid":
             raise InputError(f"{where}: `{key}`: grid needs `sampler: grid`; `sampler: {sweep.sampler}` takes choice")
         if key.startswith(PREPARE) and not domain.listed:
@@ -100,7 +100,9 @@ def _check_condition(source: YamlSource, search: dict[str, Domain], key: str) ->
             raise InputError(f"{where}: `{key}`: when names `{name}`, which{order} name search keys above{hint}")
         if not above[name].listed:
             kind = above[name].kind
-            raise InputError(f"{where}: `{key}`: when names `{name}`, a {kind} range; conditions name a choice or grid")
+            raise InputError(
+                f"{where}: `{key}`: when names `{name}`, the range {kind}; conditions name a choice or grid"
+            )
         for value in as_values(allowed):
             if value not in above[name].values:
                 raise InputError(f"{where}: `{key}`: when asks for {_not_among(name, value, above[name])}")

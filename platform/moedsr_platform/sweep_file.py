@@ -15,6 +15,8 @@ from moedsr_platform.sweep_checks import check_domains, check_search
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 SCORES = ("val/iou", "val/chamfer", "val/chamfer_l1", "val/normal_consistency", "val/gap_closed")
+SMALLER = ("val/chamfer", "val/chamfer_l1", "perf/active_parameters", "perf/parameters", "system/memory_gib")
+"""Metrics of which less is better."""
 COSTS = ("perf/active_parameters", "perf/parameters", "perf/steps_per_second", "system/memory_gib")
 Sampler = Literal["random", "grid", "tpe", "multivariate_tpe", "nsga2"]
 
@@ -55,10 +57,23 @@ class Scheduler(Section):
 
 
 class Objective(Section):
-    """What makes one trial better than another."""
+    """What makes one trial better than another; the mode follows from the metric where it is left out."""
 
     metric: Literal[SCORES + COSTS] = "val/iou"  # type: ignore[valid-type]
     mode: Literal["max", "min"] = "max"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _natural(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("metric") in SMALLER:
+            if given.get("mode") == "max":
+                raise ValueError(f"`mode` is max, but less {given['metric']} is better: it must be min")
+            return {"mode": "min", **given}
+        if isinstance(given, dict) and given.get("mode") == "min":
+            metric = given.get("metric", "val/iou")
+            if metric in SCORES + COSTS:
+                raise ValueError(f"`mode` is min, but more {metric} is better: it must be max")
+        return given
 
     @property
     def sign(self) -> float:
@@ -140,14 +155,26 @@ class SweepFile(Section):
     resources: Resources = Resources()
     register_as: Register | None = Field(None, alias="register")
 
+    @field_validator("storage")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None and "://" not in value:
+            raise ValueError(f"is {value!r}, but must be a database's URL, such as sqlite:////folder/study.db")
+        return value
+
     @field_validator("scheduler", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "none":
+            raise ValueError(f"is {value!r}, but must be none, {{asha: {{grace_steps: 80}}}} or the same with median")
         return None if value == "none" else value
 
     @field_validator("objectives", mode="before")
     @classmethod
     def _one(cls, value: Any) -> Any:
+        if isinstance(value, str) or (isinstance(value, list) and not 1 <= len(value) <= 2):
+            number = len(value) if isinstance(value, list) else repr(value)
+            raise ValueError(f"is {number}, but must be one {{metric: val/iou, mode: max}} or a list of two")
         if isinstance(value, dict):
             return (Objective.model_validate(value),)
         return tuple(value) if isinstance(value, list) else value

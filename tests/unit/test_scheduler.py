@@ -19,14 +19,14 @@ def stopping(folder: Path, scheduler: object, mode: str = "max", seeds: int = 1)
         "base": {"data": {"source": "mini-atlas"}, "training": {"steps": 40}},
         "scheduler": scheduler,
         "seeds": seeds,
-        "objective": {"metric": "val/iou", "mode": mode},
+        "objective": {"metric": "val/iou" if mode == "max" else "val/chamfer", "mode": mode},
     }
     return EarlyStopping(SweepFile.model_validate_json(json.dumps(data)), folder)
 
 
 def report(rule: EarlyStopping, trial: str, step: int, value: float | None) -> str:
     """Returns the decision that Tune gets."""
-    scores = {} if value is None else {"val/iou": value}
+    scores = {} if value is None else {"val/iou": value, "val/chamfer": value}
     return rule.on_trial_result(None, SimpleNamespace(trial_id=trial), {"step": step, **scores})
 
 

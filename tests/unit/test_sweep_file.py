@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from moedsr.errors import InputError
+from moedsr_platform.sweep import check_variants
 from moedsr_platform.sweep_file import load_run, load_sweep
 
 GOOD = """\
@@ -75,7 +76,7 @@ def test_a_grid_has_all_points_unless_told_otherwise(tmp_path: Path) -> None:
         ("expert.count: {choice: [4, 8]}", "expert.count: {choice: [1, 8]}", 6,
          r"gate.top_k 2 can meet expert.count 1"),
         ("expert.count: {choice", "expert.count: {grid", 6, r"grid needs `sampler: grid`"),
-        ("trials: 6", "sampler: grid", 7, r"loguniform range, but `sampler: grid` needs grid or choice"),
+        ("trials: 6", "sampler: grid", 7, r"the range loguniform, but `sampler: grid` needs grid or choice"),
         ("trials: 6", "trials: 6\nsampler: bayes", 9, r'`sampler` is "bayes", but must be'),
         ("trials: 6", "trials: 6\nobjective: {metric: val/iuo}", 9, r'`objective.metric` is "val/iuo"'),
         ("trials: 6", "trials: 6\nscheduler: {asha: {grace_steps: 0}}", 9, r"`scheduler.asha.grace_steps`"),
@@ -89,7 +90,7 @@ def test_a_grid_has_all_points_unless_told_otherwise(tmp_path: Path) -> None:
         ("trials: 6", "trials: 6\nobjective: {metric: perf/parameters}", 9,
          r"the first objective is perf/parameters, but must be a score"),
         ("trials: 6", "trials: 6\nobjective: [{}, {}]", 9, r"both objectives are val/iou"),
-        ("trials: 6", "trials: 6\nobjective: [{}, {}, {}]", 9, r"`objective` .* at most 2 items"),
+        ("trials: 6", "trials: 6\nobjective: [{}, {}, {}]", 9, r"is 3, but must be one .* or a list of two"),
         ("trials: 6", "trials: 6\nobjective: [{}, {mode: mni}]", 9, r'`objective.1.mode` is "mni"'),
         ("trials: 6", "trials: 6\nsampler: nsga2", 9, r"`sampler: nsga2` weighs two objectives"),
         # conditions
@@ -105,7 +106,7 @@ def test_a_grid_has_all_points_unless_told_otherwise(tmp_path: Path) -> None:
         ("[1e-4, 1e-2]}", "[1e-4, 1e-2], whne: {expert.count: 4}}", 7,
          r"unknown kind `whne` \(did you mean `when`\?\); allowed: choice"),
         ("trials: 6", "  gate.top_k: {choice: [1, 2], when: {training.learning_rate: 1e-4}}\ntrials: 6", 8,
-         r"when names `training.learning_rate`, a loguniform range; conditions name a choice or grid"),
+         r"when names `training.learning_rate`, the range loguniform; conditions name a choice or grid"),
         ("trials: 6", "  gate.top_k: {choice: [5], when: {expert.count: [4, 8]}}\ntrials: 6", 8,
          r"gate.top_k 5 can meet expert.count 4"),
         # starting points
@@ -128,6 +129,14 @@ def test_a_grid_has_all_points_unless_told_otherwise(tmp_path: Path) -> None:
         ("name: demo", "name: a b", 1, r'`name` is "a b"'),
         ("training.learning_rate: {loguniform: [1e-4, 1e-2]}", "training.seed: {choice: [1, 2]}\nseeds: 2", 7,
          r"`training.seed` is searched, but `seeds: 2` sets it"),
+        ("[4, 8]", "[4, 8, 4]", 6, r"choice holds 4 twice"),
+        ("trials: 6", "trials: 6\nscheduler: asha", 9, r"is 'asha', but must be none, {asha: {grace_steps: 80}} or"),
+        ("trials: 6", "trials: 6\nstorage: study", 9, r"is 'study', but must be a database's URL, such as sqlite:////"),
+        ("trials: 6", "trials: 6\nobjective: val/iou", 9, r"is 'val/iou', but must be one {metric: val/iou"),
+        ("trials: 6", "trials: 6\nobjective: []", 9, r"is 0, but must be one {metric: .*} or a list of two"),
+        ("trials: 6", "trials: 6\nobjective: {metric: val/chamfer, mode: max}", 9,
+         r"`mode` is max, but less val/chamfer is better: it must be min"),
+        ("trials: 6", "trials: 6\nobjective: {mode: min}", 9, r"`mode` is min, but more val/iou is better"),
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_line_with_its_place(tmp_path: Path, old: str, new: str, line: int, message: str) -> None:
@@ -159,6 +168,22 @@ def test_conditions_two_objectives_and_starting_points_are_read(tmp_path: Path) 
     assert sweep.start == ({"expert.count": 8, "gate.top_k": 3, "training.learning_rate": 0.001},)
     assert sweep.scheduler is not None
     assert sweep.scheduler.grace_steps == 50
+
+
+def test_what_is_better_follows_from_the_metric(tmp_path: Path) -> None:
+    sweep = load_sweep(write(tmp_path, GOOD + "objective: {metric: val/chamfer}\n"))
+    assert (sweep.objective.mode, sweep.objective.sign) == ("min", -1.0)
+
+
+def test_an_unknown_variant_is_named_with_its_line(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, GOOD.replace("expert.count: {choice: [4, 8]}", "router.backbone: {choice: [q_mpnn, pointnet3]}")
+    )
+    with pytest.raises(InputError, match=r"sweep.yaml:6: router.backbone is `pointnet3` \(did you mean `pointnet2`"):
+        check_variants(load_sweep(path), path)
+    run = write(tmp_path, "data: {source: mini-atlas}\nexpert:\n  kind: plian\n")
+    with pytest.raises(InputError, match=r"sweep.yaml:3: expert.kind is `plian` \(did you mean `plain`"):
+        check_variants(load_run(run), run)
 
 
 def test_nothing_searched_needs_one_trial(tmp_path: Path) -> None:

@@ -54,14 +54,14 @@ def start(
         found = found.renamed(name)
     if results is not None:
         os.environ["MOEDSR_HOME"] = str(results.absolute())
+    from moedsr_platform.sweep import Request, check_variants, run_sweep
+
+    check_variants(found, file)
     if dry_run:
         from moedsr_platform.dry_run import describe
 
         click.echo(describe(found, address))
         return
-    from moedsr_platform.sweep import Request, check_variants, run_sweep
-
-    check_variants(found)
     given = {"--name": name, "--results": results, "--address": address}
     flags = tuple(str(word) for flag, value in given.items() if value is not None for word in (flag, value))
     if resume is None:

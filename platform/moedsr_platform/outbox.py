@@ -19,7 +19,7 @@ POINTS = "points"
 """The kind of request that carries metrics, under ``points``; those of one run that follow each other are joined."""
 
 BATCH = 1000  # metrics in one request, MLflow's limit
-GATHER_SECONDS = 2.0  # how long metrics wait for company: ten in a request cost the store 7 times as much as a thousand
+GATHER_SECONDS = 3.0  # how long metrics wait for company: ten in a request cost the store several times as much each
 AT_ONCE = 5000  # requests taken from the queue together
 PATIENCE = (0.5, 1, 2, 4, 8, 15)  # seconds between attempts; the last one repeats
 

@@ -112,13 +112,14 @@ class Board:
             return []
         other, mode = self.second
         sign = 1.0 if mode == "max" else -1.0
-        front, best = [], -math.inf
         points = [point for point in self.points if all(other in row.best for row in point)]
         worth = [(self.sign * self._mean(point, self.metric), sign * self._mean(point, other)) for point in points]
+        front: list[list[Row]] = []
+        last = (math.inf, -math.inf)
         for place in sorted(range(len(points)), key=lambda place: worth[place], reverse=True):
-            if worth[place][1] > best:
+            if worth[place][1] > last[1] or worth[place] == last:
                 front.append(points[place])
-                best = worth[place][1]
+                last = worth[place]
         return front
 
     @staticmethod

@@ -4,7 +4,7 @@ Each trial notes how long it trained, its reports apart. All else between the en
 what the platform takes: asking for a point, starting or resetting a process, imports, keeping reports and checkpoints,
 hearing of the end. So how long the training takes, and its noise, do not enter.
 
-    make bench ARGS="-k trial_start"    2 minutes on two quiet cores
+    make bench ARGS="-k trial_start"    3 minutes on two quiet cores
 """
 
 import io
@@ -81,9 +81,10 @@ def test_start_of_a_trial(
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
     monkeypatch.setenv("MOEDSR_HOME", str(tmp_path / "results"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    coarse = tiny_run.evaluation.model_copy(update={"grid_stride": 4})
     sweep = SweepFile(
         name="start",
-        base=tiny_run,
+        base=tiny_run.model_copy(update={"evaluation": coarse}),
         search={"training.seed": {"grid": tuple(range(TRIALS))}},
         sampler="grid",
         resources={"workers": workers, "concurrent_trials": 1},

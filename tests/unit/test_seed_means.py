@@ -58,17 +58,21 @@ def test_what_was_stopped_early_is_said_beside_the_mean() -> None:
 
 
 def test_of_two_objectives_both_are_shown_and_the_points_to_choose_between() -> None:
-    """4 experts are worse and cheaper than 8; 2 and 16 are worse than another in both."""
+    """4 experts are worse and cheaper than 8, 3 as good and as cheap as 4; 2 and 16 lose to another."""
     found = Board(metric="val/iou", mode="max", total=9, steps=10, second=("perf/active_parameters", "min"))
-    for count, score, cost in ((2, 0.5, 600.0), (4, 0.7, 400.0), (8, 0.8, 800.0), (16, 0.8, 1600.0)):
+    for count, score, cost in ((2, 0.5, 600.0), (4, 0.7, 400.0), (3, 0.7, 400.0), (8, 0.8, 800.0), (16, 0.8, 1600.0)):
         for seed in (0, 1):
             trial = f"{count}-{seed}"
             found.start(trial, {"expert.count": count, "training.seed": seed})
             found.report(trial, 10, {"val/iou": score, "perf/active_parameters": cost}, f"/checkpoint/{trial}")
             found.end(trial, None)
-    assert [[row.trial_id for row in point] for point in found.front] == [["8-0", "8-1"], ["4-0", "4-1"]]
+    assert [[row.trial_id for row in point] for point in found.front] == [
+        ["8-0", "8-1"],
+        ["4-0", "4-1"],
+        ["3-0", "3-1"],
+    ]
     text = result_text(found)
-    assert "none is better in both val/iou and perf/active_parameters than trials 5 and 6, 3 and 4" in text
+    assert "none is better in both val/iou and perf/active_parameters than trials 7 and 8, 3 and 4, 5 and 6" in text
     assert "count=16: perf/active_parameters 1600 ± 0, val/iou 0.8000 ± 0.0000 (2 trials)" in text
     assert found.header()[4:6] == ["perf/active_parameters", "val/iou"]
     assert found.cells(found.rows["8-0"])[4:6] == ["800", "0.8000"]

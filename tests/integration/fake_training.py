@@ -122,6 +122,7 @@ def scores(count: int, step: int, state: float) -> dict[str, float]:
         "naive/iou": 0.5,
         "oracle/iou": 0.95,
         "val/gap_closed": 0.1,
+        "perf/active_parameters": 1000.0 * count,
     }
 
 

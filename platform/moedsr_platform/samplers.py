@@ -9,8 +9,6 @@ import numpy as np
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
 
-from moedsr_platform.ordered_choices import OrderedChoices
-
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
@@ -47,19 +45,15 @@ def _random(sweep: "SweepFile", seed: int) -> "BaseSampler":
 
 def _tpe(sweep: "SweepFile", seed: int) -> "BaseSampler":
     """Each key by itself. Points that are still running count as bad ones, so that parallel trials spread out."""
-    return OrderedChoices(
-        TPESampler(seed=seed, n_startup_trials=_startup(sweep), multivariate=False, constant_liar=True)
-    )
+    return TPESampler(seed=seed, n_startup_trials=_startup(sweep), multivariate=False, constant_liar=True)
 
 
 def _multivariate_tpe(sweep: "SweepFile", seed: int) -> "BaseSampler":
     """Keys together, those under conditions in groups that are searched together; running points count as bad."""
     conditional = any(domain.when for domain in sweep.search.values())
     with experimental():
-        return OrderedChoices(
-            TPESampler(
-                seed=seed, n_startup_trials=_startup(sweep), multivariate=True, group=conditional, constant_liar=True
-            )
+        return TPESampler(
+            seed=seed, n_startup_trials=_startup(sweep), multivariate=True, group=conditional, constant_liar=True
         )
 
 

@@ -21,6 +21,7 @@ from moedsr.trainer import Trainer
 from moedsr_platform.sweep_file import load_run
 
 METRICS = ("iou", "chamfer", "chamfer_l1", "normal_consistency")
+SCORED = {"frames": 6, "grid_stride": 2, "surface_samples": 4000}  # so, whatever the run's file says: rows compare
 
 
 def score(config: Config, store: SurfaceStore, held_out: list[str]) -> dict[str, dict[str, dict[str, float]]]:
@@ -46,6 +47,7 @@ def fold_config(config: Config, training: list[str], seed: int, kind: str | None
     values = config.model_dump()
     values["data"]["proteins"] = tuple(training)
     values["training"]["seed"] = seed
+    values["evaluation"] |= SCORED
     if kind is not None:
         values["expert"]["kind"] = kind
     return Config(**values)

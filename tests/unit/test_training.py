@@ -64,7 +64,7 @@ def test_checkpoint_content(tiny_run: Config, tiny_store: SurfaceStore, tmp_path
         "evaluation.json",
         "surfaces",
     }
-    assert {p.suffix for p in (folder / "surfaces").rglob("*.*")} == {".ply", ".png"}
+    assert {p.suffix for p in (folder / "surfaces").rglob("*.*")} == {".html", ".ply", ".png"}
     model, meta = load_model(folder)
     assert meta == load_meta(folder)
     assert (meta.step, meta.proteins) == (6, tiny_store.names("train"))

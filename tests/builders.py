@@ -1,12 +1,15 @@
-"""Small random proteins and batches, in float64, that need no files; used by fixtures and by spawned processes."""
+"""Small random proteins and batches, in float64, and untrained models; used by fixtures and by spawned processes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from moedsr.batch import SURROUNDING_CHANNELS, InitialDistances, ProteinBatch, SplineGrids, TrainingBatch
+from moedsr.checkpoint import Meta, save_checkpoint
 from moedsr.config import Config, DataConfig, ExpertConfig, GateConfig, RouterConfig
+from moedsr.models.moedsr import MoEDSR
 
 
 def small_config() -> Config:
@@ -149,3 +152,13 @@ def rotated(proteins: ProteinBatch, rotation: torch.Tensor, shift: torch.Tensor)
         residue_positions=proteins.residue_positions @ rotation.T + shift,
         initial_distances=each_grid(proteins.initial_distances, turn),
     )
+
+
+def save_untrained(
+    folder: Path, config: Config, *, proteins: Sequence[str] = ("1crn_A", "1l2y_A"), store: str = "x"
+) -> Path:
+    """A checkpoint of a model that has learned nothing, always the same; ``store`` is a fingerprint."""
+    torch.manual_seed(0)
+    weights = MoEDSR(config, len(proteins)).state_dict()
+    meta = Meta(step=1, metrics={}, proteins=list(proteins), store_fingerprint=store, git_commit=None)
+    return save_checkpoint(folder, config=config, weights=weights, meta=meta, training={})

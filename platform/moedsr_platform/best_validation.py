@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-VALIDATED = ("val/", "naive/", "smoothed/", "oracle/", "routing/")
+VALIDATED = ("val/", "naive/", "random/", "smoothed/", "oracle/", "routing/")
 """Beginnings of the metrics that a validation gives, or that go with it."""
 
 

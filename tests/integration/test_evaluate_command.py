@@ -3,32 +3,20 @@
 import json
 from pathlib import Path
 
+import builders
 import pytest
 from click.testing import CliRunner
 
-from moedsr.checkpoint import Meta, save_checkpoint
 from moedsr.config import Config
 from moedsr.data.store import SurfaceStore
-from moedsr.models.moedsr import MoEDSR
 from moedsr.scores import BASELINES, PREDICTORS
 from moedsr_platform.cli import main
 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path, tiny_run: Config, tiny_store: SurfaceStore) -> Path:
-    return save_checkpoint(
-        tmp_path / "checkpoint",
-        config=tiny_run,
-        weights=MoEDSR(tiny_run, 2).state_dict(),
-        meta=Meta(
-            step=1,
-            metrics={},
-            proteins=tiny_store.names("train"),
-            store_fingerprint=tiny_store.fingerprint,
-            git_commit=None,
-        ),
-        training={},
-    )
+    proteins, store = tiny_store.names("train"), tiny_store.fingerprint
+    return builders.save_untrained(tmp_path / "checkpoint", tiny_run, proteins=proteins, store=store)
 
 
 def test_the_model_stands_beside_the_baselines(checkpoint: Path) -> None:

@@ -12,11 +12,8 @@ from pathlib import Path
 
 import builders
 import pytest
-import torch
 
 import moedsr
-from moedsr.checkpoint import Meta, save_checkpoint
-from moedsr.models.moedsr import MoEDSR
 from moedsr_platform.registry import register
 from moedsr_platform.tracking import Tracker
 
@@ -29,14 +26,7 @@ def test_a_served_model_answers_a_pdb_with_surfaces(tmp_path: Path) -> None:
     config = builders.small_config()
     quick = config.evaluation.model_copy(update={"fit_steps": 2, "fit_points": 50})
     config = config.model_copy(update={"evaluation": quick})
-    torch.manual_seed(0)
-    checkpoint = save_checkpoint(
-        tmp_path / "checkpoint",
-        config=config,
-        weights=MoEDSR(config, 2).state_dict(),
-        meta=Meta(step=1, metrics={}, proteins=["1crn_A", "1l2y_A"], store_fingerprint="x", git_commit=None),
-        training={},
-    )
+    checkpoint = builders.save_untrained(tmp_path / "checkpoint", config)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with Tracker.open(uri) as tracker:
         run = tracker.run_id(tracker.trial_run(None, "t", config, {}))

@@ -6,14 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import builders
 import pytest
-import torch
 import trimesh
 
 import moedsr
-from moedsr.checkpoint import Meta, save_checkpoint
 from moedsr.config import Config
-from moedsr.models.moedsr import MoEDSR
 from moedsr_platform.registry import register
 from moedsr_platform.tracking import Tracker
 
@@ -57,14 +55,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder whose registry holds an untrained model."""
     folder = tmp_path_factory.mktemp("home")
     config = Config.model_validate_json(json.dumps(SMALL))
-    torch.manual_seed(0)
-    checkpoint = save_checkpoint(
-        folder / "checkpoint",
-        config=config,
-        weights=MoEDSR(config, 2).state_dict(),
-        meta=Meta(step=1, metrics={}, proteins=["1crn_A", "1l2y_A"], store_fingerprint="x", git_commit=None),
-        training={},
-    )
+    checkpoint = builders.save_untrained(folder / "checkpoint", config)
     with Tracker.open(f"sqlite:///{folder / 'mlflow.db'}") as tracker:
         run = tracker.run_id(tracker.trial_run(None, "t", config, {}))
     register(checkpoint, run, metrics={"val/iou": 0.1}, uri=f"sqlite:///{folder / 'mlflow.db'}")

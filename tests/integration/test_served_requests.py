@@ -8,13 +8,10 @@ from typing import Any
 import builders
 import mlflow
 import pytest
-import torch
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
 import moedsr
-from moedsr.checkpoint import Meta, save_checkpoint
-from moedsr.models.moedsr import MoEDSR
 from moedsr_platform.registry import register
 from moedsr_platform.tracking import Tracker
 
@@ -32,14 +29,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
     config = builders.small_config()
     quick = config.evaluation.model_copy(update={"fit_steps": 2, "fit_points": 50})
     config = config.model_copy(update={"evaluation": quick})
-    torch.manual_seed(0)
-    checkpoint = save_checkpoint(
-        folder / "checkpoint",
-        config=config,
-        weights=MoEDSR(config, 2).state_dict(),
-        meta=Meta(step=1, metrics={}, proteins=["1crn_A", "1l2y_A"], store_fingerprint="x", git_commit=None),
-        training={},
-    )
+    checkpoint = builders.save_untrained(folder / "checkpoint", config)
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     with Tracker.open(uri) as tracker:
         run = tracker.run_id(tracker.trial_run(None, "t", config, {}))

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+import builders
 import numpy as np
 import pytest
 import torch
 import trimesh
 
-from moedsr.checkpoint import Meta, save_checkpoint
 from moedsr.config import Config
 from moedsr.data.ensemble import find_ensembles
 from moedsr.errors import InputError
@@ -18,19 +18,11 @@ from moedsr.models.moedsr import MoEDSR
 
 @pytest.fixture(params=EXPERTS)
 def predictor(tiny_run: Config, tmp_path: Path, request: pytest.FixtureRequest) -> SurfacePredictor:
-    torch.manual_seed(0)
     expert = tiny_run.expert.model_copy(update={"kind": request.param})
     if request.param == "dsr":  # untrained and beside a protein code, at its own radius it is outside everywhere
         expert = expert.model_copy(update={"initial_radius": 3.2})
     tiny_run = tiny_run.model_copy(update={"expert": expert})
-    meta = Meta(step=0, metrics={}, proteins=["a", "b"], store_fingerprint="f", git_commit=None)
-    folder = save_checkpoint(
-        tmp_path / "checkpoint",
-        config=tiny_run,
-        weights=MoEDSR(tiny_run, 2).state_dict(),
-        meta=meta,
-        training={},
-    )
+    folder = builders.save_untrained(tmp_path / "checkpoint", tiny_run)
     return SurfacePredictor.load(folder, device="cpu")
 
 

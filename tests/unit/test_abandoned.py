@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tracking_server import free_port
 
 from moedsr_platform.abandoned import is_abandoned
 from moedsr_platform.cli import main
+from moedsr_platform.journal import Journal
 from moedsr_platform.sweep_folder import SweepFolder
 from moedsr_platform.tracking import Tracker
 
@@ -88,6 +90,25 @@ def test_where_nobody_outlives_it_sync_closes_them(folder: SweepFolder, driver: 
     assert CliRunner().invoke(main, ["sync"]).output == "nothing waits to be sent\n"
     folder.finished.touch()
     assert not is_abandoned(folder)
+
+
+def test_so_does_the_ui_which_opens_also_where_somebody_else_is_at_it(
+    folder: SweepFolder, driver: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pid in (*children(driver.pid), driver.pid):
+        os.kill(pid, signal.SIGKILL)
+    driver.wait()
+    opened: list[str] = []
+    for name in ("PYTHONWARNINGS", "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"):
+        monkeypatch.setenv(name, "")  # which the command sets for the server that takes its place
+    monkeypatch.setattr(os, "execv", lambda program, command: opened.append(program))
+    monkeypatch.setattr("moedsr_platform.journal.LOCK_SECONDS", 0.1)
+    journal = Journal(folder.tracking)
+    done = CliRunner().invoke(main, ["ui", "--port", str(free_port())])
+    journal.close()
+    assert (done.exit_code, len(opened), states()) == (0, 1, RUN), done.output
+    assert CliRunner().invoke(main, ["ui", "--port", str(free_port())]).exit_code == 0
+    assert states() == CLOSED
 
 
 def children(pid: int) -> list[int]:

@@ -1,5 +1,6 @@
 """`moedsr ui`: the MLflow UI on the store in use."""
 
+import contextlib
 import os
 import socket
 import sys
@@ -40,7 +41,9 @@ def ui(port: int, host: str) -> None:
             raise InputError(f"--port {port} on {host}: {error.strerror}; try --port {port + 1}") from error
     folder = artifact_folder(uri)
     for sweep in filter(is_abandoned, all_folders()):
-        close_abandoned(sweep)  # its driver could not say that it was killed
+        # its driver could not say that it was killed; where somebody else is just saying it, the pages need not wait
+        with contextlib.suppress(InputError):
+            close_abandoned(sweep)
     click.echo(f"MLflow UI on {uri} (Ctrl-C stops it)\n  http://{host}:{port}/#{_first_page(uri)}")
     sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]

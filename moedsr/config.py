@@ -174,14 +174,7 @@ class ExpertConfig(Section):
     initial_radius: PositiveFloat = Field(
         0.55, description="radius of the sphere at initialisation, normalised; not for anchored"
     )
-    anchor_mode: Literal["residual", "warp"] = Field(
-        "residual", description="anchored: add to P0's signed distance, or move the point at which it is read"
-    )
-    anchor_radius: PositiveFloat = Field(
-        6.0,
-        description="Å, anchored: residual: how far from P0's surface a correction reaches; warp: reach of the surface "
-        "features near a point",
-    )
+    anchor_radius: PositiveFloat = Field(6.0, description="Å, anchored: how far from P0's surface a correction reaches")
     anchor_code: bool = Field(
         False, description="anchored: whether the networks read the protein code; the gate always does"
     )

@@ -24,32 +24,9 @@ def nearest(
     return _dense(query_row, point_row, queries=len(queries), width=k)
 
 
-def neighbours_within(
-    *, queries: Tensor, query_protein: Tensor, points: Tensor, point_protein: Tensor, radius: float
-) -> tuple[Tensor, Tensor]:
-    """All points of the same protein within a distance of each query, in no particular order.
-
-    Args:
-        queries: (Q, 3).
-        query_protein: (Q,) ascending.
-        points: (P, 3).
-        point_protein: (P,) ascending.
-        radius: in the unit of the points.
-
-    Returns:
-        index (Q, k) into points, k the most that any query has but at least 1, and mask (Q, k) of those that exist.
-    """
-    # torch-cluster silently keeps max_num_neighbors; no protein has more than its own points
-    most = int(torch.bincount(point_protein).max())
-    query_row, point_row = torch_cluster.radius(points, queries, radius, point_protein, query_protein, most)
-    return _dense(query_row, point_row, queries=len(queries))
-
-
-def _dense(rows: Tensor, points: Tensor, *, queries: int, width: int | None = None) -> tuple[Tensor, Tensor]:
-    """Pairs (E,), grouped by query, as index (queries, width) and mask; default width: as the fullest row needs."""
+def _dense(rows: Tensor, points: Tensor, *, queries: int, width: int) -> tuple[Tensor, Tensor]:
+    """Pairs (E,), grouped by query, as index (queries, width) and mask."""
     found = torch.bincount(rows, minlength=queries)
-    if width is None:
-        width = max(int(found.max()), 1) if queries else 1
     slot = torch.arange(len(rows), device=rows.device) - (torch.cumsum(found, 0) - found)[rows]
     index = torch.zeros(queries, width, dtype=torch.long, device=rows.device)
     index[rows, slot] = points

@@ -1,6 +1,5 @@
 """The router: which experts should model this protein."""
 
-from dataclasses import replace
 from typing import Final
 
 import torch
@@ -14,10 +13,7 @@ from moedsr.models.geo_an import GeoAN
 
 
 class Router(nn.Module):
-    """Point features (GeoAN), surface encoder, gate; runs once per protein, whatever the frames and points.
-
-    A backbone that says nothing of single points leaves GeoAN's features to speak for them.
-    """
+    """Point features (GeoAN), surface encoder, gate; runs once per protein, whatever the frames and points."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -31,15 +27,13 @@ class Router(nn.Module):
         """Encode and route; ``noise`` (B, N_E) standard normal while training."""
         features = self.point_features(proteins)
         encoding: Encoding = self.encoder(proteins, features)
-        if not encoding.local:
-            encoding = replace(encoding, local=(features[..., None],))
         return encoding, self.gate(encoding.code, noise)
 
     @property
     def widths(self) -> RouterWidths:
         """Channels of the encodings."""
         widths: RouterWidths = self.encoder.widths
-        return widths if widths.local else replace(widths, local=(self.encoder.config.point_features,))
+        return widths
 
 
 class NoRouter(nn.Module):
@@ -49,7 +43,7 @@ class NoRouter(nn.Module):
         config: with a single expert.
     """
 
-    widths: Final = RouterWidths(code=0, local=(0,))
+    widths: Final = RouterWidths(code=0)
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -58,7 +52,7 @@ class NoRouter(nn.Module):
     def forward(self, proteins: ProteinBatch, noise: Tensor | None = None) -> tuple[Encoding, Gates]:
         """Encodings of no channels, and the only expert for each protein."""
         only = torch.ones_like(proteins.scale)[:, None]
-        encoding = Encoding(code=only[:, :0], local=(proteins.points[:, :0, None],))
+        encoding = Encoding(code=only[:, :0])
         first = torch.zeros_like(only)
         return encoding, Gates(experts=first.long(), weights=only, logits=first)
 

@@ -19,11 +19,9 @@ Turn = Callable[[ProteinBatch], tuple[ProteinBatch, torch.Tensor]]
 
 KINDS: dict[str, dict[str, object]] = {
     **{kind: {"kind": kind} for kind in EXPERTS},
-    "warp": {"kind": "anchored", "anchor_mode": "warp"},
     **{f"{kind} alone": {"kind": kind, "count": 1} for kind in ("plain", "anchored", "dsr")},
-    "warp alone": {"kind": "anchored", "anchor_mode": "warp", "count": 1},
 }
-"""Every kind, what changes how one computes, and those that work without a router."""
+"""Every kind, and those that work without a router."""
 
 INVARIANT = [kind for kind in KINDS if not kind.startswith(("plain", "dsr"))]
 
@@ -240,16 +238,14 @@ def test_equivariant_says_which_degrees_it_leaves_out(caplog: pytest.LogCaptureF
     assert "harmonic_channels 16 has degrees up to 3, but router.l_max is 1" in caplog.text
 
 
-@pytest.mark.parametrize("mode", ["residual", "warp"])
-def test_anchored_is_p0_at_the_start(mode: str, small_config: Config, make_batch: MakeBatch) -> None:
+def test_anchored_is_p0_at_the_start(small_config: Config, make_batch: MakeBatch) -> None:
     """At t = -1 whatever the weights are, and at initialisation whatever the time is."""
-    kind = "warp" if mode == "warp" else "anchored"
     batch = make_batch()
     proteins, points = batch.proteins, batch.surface_points
     positions = points.flatten(1, 2) * proteins.scale[:, None, None]
     distance, slope = initial_distance(proteins.initial_distances, torch.arange(2), positions)
-    fresh = MoEDSR(configured(small_config, kind), 2).double()
-    trained, start = randomised(configured(small_config, kind)), torch.full_like(batch.time, -1)
+    fresh = MoEDSR(configured(small_config, "anchored"), 2).double()
+    trained, start = randomised(configured(small_config, "anchored")), torch.full_like(batch.time, -1)
     for model, time in ((fresh, batch.time), (trained, start)):
         value, gradient = model.field(points, time, model.context(proteins))
         expected = (distance / proteins.scale[:, None]).view_as(value)
@@ -259,10 +255,9 @@ def test_anchored_is_p0_at_the_start(mode: str, small_config: Config, make_batch
     assert (value - expected).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("kind", ["anchored", "warp"])
-def test_anchored_has_no_jumps(kind: str, small_config: Config, make_batch: MakeBatch) -> None:
+def test_anchored_has_no_jumps(small_config: Config, make_batch: MakeBatch) -> None:
     """Along a path past many cloud points, value and gradient change as little as the step is short."""
-    model, batch = randomised(configured(small_config, kind)), builders.select_batch(make_batch(), [0])
+    model, batch = randomised(configured(small_config, "anchored")), builders.select_batch(make_batch(), [0])
     context = model.context(batch.proteins)
     ends = torch.tensor([[-0.8, 0.3, 0.2], [0.9, 0.5, -0.1]], dtype=torch.float64)
     steps = []

@@ -16,7 +16,6 @@ class Encoding:
 
     code: Tensor  # (B, φ_P) protein code h^p
     equivariant: tuple[Tensor, ...] = ()  # degree l: (B, C_l, 2l+1); empty for a backbone without irreps
-    local: tuple[Tensor, ...] = ()  # degree l: (C, D_l, 2l+1) of each cloud point; may be empty too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +24,6 @@ class RouterWidths:
 
     code: int  # φ_P
     equivariant: tuple[int, ...] = ()  # C_l of each degree
-    local: tuple[int, ...] = ()  # D_l of each degree
 
 
 class SurfaceEncoder(nn.Module, ABC):

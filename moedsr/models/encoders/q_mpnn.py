@@ -53,11 +53,10 @@ class QMPNN(SurfaceEncoder):
         self.invariant = config.pooling == "invariant"
         channels = irreps.num_irreps if self.invariant else irreps.dim
         self.readout = Readout(channels, 2 * scalars.dim, config.protein_features, maximum_only=not self.invariant)
-        local = tuple(mul for mul, _ in irreps)
+        scalar, *higher = (mul for mul, _ in irreps)
         self.widths = RouterWidths(
             code=config.protein_features,
-            equivariant=(local[0], *(mul + local[0] for mul in local[1:])),
-            local=local,
+            equivariant=(scalar, *(mul + scalar for mul in higher)),
         )
 
     def forward(self, proteins: ProteinBatch, features: Tensor) -> Encoding:
@@ -71,7 +70,6 @@ class QMPNN(SurfaceEncoder):
         return Encoding(
             code=self.readout(pooled, proteins.point_protein, proteins.scale),
             equivariant=self._equivariant(proteins, blocks),
-            local=tuple(blocks),
         )
 
     def point_features(self, proteins: ProteinBatch, features: Tensor) -> Tensor:

@@ -162,6 +162,11 @@ class ExpertConfig(Section):
     hidden_layers: Annotated[int, Field(ge=2)] = Field(8, description="hidden layers of an expert")
     hidden_size: Positive = Field(512, description="width of a hidden layer")
     softplus_beta: PositiveFloat = Field(100.0, description="β of the softplus")
+    matmul_precision: Literal["tf32", "float32"] = Field(
+        "tf32",
+        description="of the products between hidden layers while training on a GPU, TensorFloat-32 or not; everything "
+        "else, all of an evaluation, and any CPU are float32",
+    )
     harmonic_channels: int = Field(16, description="φ_SH: 1, 4, 9, 16 for degrees up to 0…3; 3 is plain x")
     harmonic_epsilon: Weight = Field(0.01, description="ε of r = √(|x|² + ε²), normalised; keeps Ψ smooth at 0")
     latent_size: Annotated[int, Field(ge=0)] = Field(64, description="φ_z, size of the latent code; 0 for none")

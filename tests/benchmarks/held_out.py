@@ -1,10 +1,12 @@
 """Cross-validation over proteins: each is scored by a model that never met it, beside what needs no learning.
 
-Usage: python tests/benchmarks/held_out.py RUN.yaml --store STORE [--folds 4] [--seeds 0 1 2] [--kind KIND] --out FILE
+Usage: python tests/benchmarks/held_out.py RUN.yaml --store STORE [--folds 4] [--seeds 0 1 2] [--kind KIND]
+       [--products float32|tf32|bf16] --out FILE
 
-KIND replaces the run's expert.kind. The store's settings count, not those of the run's file. Prints a row a protein,
-and means with 95 % bootstrap intervals over proteins (means over seeds first); the smoothed baseline's width is fitted
-on the training proteins of the same fold. FILE keeps every score, and what is in it is not computed again.
+KIND replaces the run's expert.kind; with --products experts train as a GPU with fewer bits would have them. The store's
+settings count, not those of the run's file. Prints a row a protein, and means with 95 % bootstrap intervals over
+proteins (means over seeds first); the smoothed baseline's width is fitted on the training proteins of the same fold.
+FILE keeps every score, and what is in it is not computed again.
 """
 
 import argparse
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rounded_products import rounded_products
 
 from moedsr.config import Config
 from moedsr.data.store import SurfaceStore
@@ -24,13 +27,16 @@ METRICS = ("iou", "chamfer", "chamfer_l1", "normal_consistency")
 SCORED = {"frames": 6, "grid_stride": 2, "surface_samples": 4000}  # so, whatever the run's file says: rows compare
 
 
-def score(config: Config, store: SurfaceStore, held_out: list[str]) -> dict[str, dict[str, dict[str, float]]]:
+def score(
+    config: Config, store: SurfaceStore, held_out: list[str], products: str
+) -> dict[str, dict[str, dict[str, float]]]:
     """Protein to predictor to metric, of one fold and seed."""
     trainer = Trainer(config, store, "cpu")
-    while trainer.step < config.training.steps:
-        losses, _ = trainer.take_step()
-        if trainer.step % 100 == 0:
-            print(f"  step {trainer.step} loss {float(losses[0]):.3f}", flush=True)
+    with rounded_products(products):
+        while trainer.step < config.training.steps:
+            losses, _ = trainer.take_step()
+            if trainer.step % 100 == 0:
+                print(f"  step {trainer.step} loss {float(losses[0]):.3f}", flush=True)
     evaluation = Evaluator(store, held_out, config, smoothed=True).evaluate(trainer.average, {})
     return {
         name: {
@@ -85,6 +91,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--kind")
+    parser.add_argument("--products", choices=("float32", "tf32", "bf16"), default="float32")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -101,7 +108,7 @@ def main() -> None:
                 continue
             print(f"seed {seed}, fold {fold}: held out {', '.join(held_out)}", flush=True)
             training = [name for name in names if name not in names[fold :: arguments.folds]]
-            scores = score(fold_config(config, training, seed, arguments.kind), store, held_out)
+            scores = score(fold_config(config, training, seed, arguments.kind), store, held_out, arguments.products)
             results |= {f"{seed}/{name}": row for name, row in scores.items()}
             arguments.out.write_text(json.dumps(results, indent=1))
     table(results)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from moedsr.config import ExpertConfig
+from moedsr.models.experts.products import linear
 from moedsr.models.experts.stacked import StackedLinear
 
 # beyond this β·a, softplus is taken as linear; at torch's default of 20 its derivative would miss the sigmoid by 2e-9
@@ -41,6 +42,9 @@ class ExpertBody(nn.Module):
     once per frame, not as columns repeated for every point. The gradient is written out as one reverse sweep, so that
     the normal and eikonal losses need an ordinary backward pass only.
 
+    While training on a GPU the products between hidden layers may be TensorFloat-32 (``config.matmul_precision``);
+    first and last layer, activations, and all of an evaluation are not.
+
     Args:
         config: sizes.
         side: number of side inputs, time and codes.
@@ -56,6 +60,7 @@ class ExpertBody(nn.Module):
         super().__init__()
         count, width = config.count, config.hidden_size
         self.beta = config.softplus_beta
+        self.matmul_precision = config.matmul_precision
         self.skip = config.hidden_layers // 2
         self.widths = [width] * config.hidden_layers
         self.widths[self.skip - 1] -= narrowed
@@ -94,15 +99,16 @@ class ExpertBody(nn.Module):
             outputs (n, F, Q, outputs), and the slope of every activation, which ``reverse`` needs.
         """
         slopes: list[Tensor] = []
+        tf32 = self._tf32
         kept = slopes if gradient else None
         inner = features @ point.first.mT + (side @ weights.side.T + weights.bias)[:, :, None]
         hidden = self._activate(inner, kept)
         for number, (weight, bias) in enumerate(weights.hidden, start=1):
             if number == self.skip:
                 entering = features @ point.skip.mT + (side @ weights.skip_side.T)[:, :, None]
-                inner = (hidden @ weight.T + entering) * math.sqrt(0.5) + bias
+                inner = (linear(hidden, weight, tf32=tf32) + entering) * math.sqrt(0.5) + bias
             else:
-                inner = nn.functional.linear(hidden, weight, bias)
+                inner = linear(hidden, weight, bias, tf32=tf32)
             hidden = self._activate(inner, kept)
         return hidden @ weights.last.T + weights.last_bias, slopes
 
@@ -118,14 +124,18 @@ class ExpertBody(nn.Module):
             cotangent: (n, F, Q, outputs); None stands for ones.
         """
         entering = weights.last.sum(0) if cotangent is None else cotangent @ weights.last
-        sweep = entering * slopes[-1]
+        sweep, tf32 = entering * slopes[-1], self._tf32
         to_features: Tensor | float = 0.0
         for number in range(len(weights.hidden), 0, -1):
             if number == self.skip:
                 sweep = sweep * math.sqrt(0.5)
                 to_features = sweep @ point.skip
-            sweep = (sweep @ weights.hidden[number - 1][0]) * slopes[number - 1]
+            sweep = linear(sweep, weights.hidden[number - 1][0].mT, tf32=tf32) * slopes[number - 1]
         return to_features + sweep @ point.first
+
+    @property
+    def _tf32(self) -> bool:
+        return self.training and self.matmul_precision == "tf32"
 
     def _activate(self, inner: Tensor, slopes: list[Tensor] | None) -> Tensor:
         if slopes is not None:

@@ -1,4 +1,4 @@
-"""Speed of the experts: against double backward, against the bare matrix products, and with more experts.
+"""Speed of the experts: against double backward, the bare matrix products, themselves compiled, and with more experts.
 
 Medians of the process' CPU time in pairs run in turn, so that a machine whose speed drifts does not favour either.
 Nothing is asserted about time; both members of a pair must agree in what they compute.
@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from moedsr.batch import TrainingBatch
+from moedsr.models.experts.body import ExpertBody
 from moedsr.models.moedsr import MoEDSR
 
 pytestmark = pytest.mark.benchmark
@@ -94,3 +95,30 @@ def test_more_experts_cost_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = compare(lambda: explicit(*many), lambda: explicit(*few))
     with capsys.disabled():
         print(f"\n16 experts {first:.3f} s, 4 experts {second:.3f} s: ratio {first / second:.2f}")
+
+
+@pytest.mark.parametrize(("hidden_size", "layers"), [(512, 8), (128, 4)])
+def test_compiled(hidden_size: int, layers: int, capsys: pytest.CaptureFixture[str]) -> None:
+    model, batch = make(experts=4, hidden_size=hidden_size, layers=layers)
+    body = model.experts.body
+    ways = {
+        "eager": (body.forward, body.reverse),
+        "compiled": (
+            torch.compile(ExpertBody.forward, dynamic=False).__get__(body),
+            torch.compile(ExpertBody.reverse, dynamic=False).__get__(body),
+        ),
+    }
+
+    def step(way: str) -> torch.Tensor:
+        body.forward, body.reverse = ways[way]
+        return explicit(model, batch)
+
+    started = time.monotonic()
+    torch.testing.assert_close(step("compiled"), step("eager"))
+    wait = time.monotonic() - started
+    eager, compiled = compare(lambda: step("eager"), lambda: step("compiled"))
+    with capsys.disabled():
+        print(
+            f"\n{layers}x{hidden_size}: eager {eager:.3f} s, compiled {compiled:.3f} s after {wait:.0f} s of compiling:"
+        )
+        print(f"  {eager / compiled:.2f} times as fast")

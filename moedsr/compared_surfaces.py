@@ -7,7 +7,7 @@ from moedsr.data.protein_file import StoredProtein
 from moedsr.expert_territory import Territory, expert_territory
 from moedsr.geometry.level_set import extract_level_set
 from moedsr.geometry.mesh import Mesh
-from moedsr.inference import ProteinField
+from moedsr.protein_field import ProteinField
 from moedsr.surface_player import View
 from moedsr.surface_views import by_error, by_nearest_expert
 

@@ -20,9 +20,9 @@ from moedsr.geometry.level_set import values_on_metric_grid
 from moedsr.geometry.mesh import Mesh
 from moedsr.geometry.radii import bondi_radii
 from moedsr.geometry.surface import FINE_SPACING, SolventExcludedSurface, solvent_excluded_surface
-from moedsr.inference import ProteinField, UnseenCode, can_fit_code, protein_field
 from moedsr.metrics import compare_meshes, iou
 from moedsr.models.moedsr import MoEDSR
+from moedsr.protein_field import ProteinField, UnseenCode, can_fit_code, protein_field
 from moedsr.scores import UNFITTED, Evaluation, FrameScore
 from moedsr.smoothed_baseline import fit_width, smoothed_initial
 from moedsr.trainer import training_proteins

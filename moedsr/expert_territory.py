@@ -1,7 +1,6 @@
 """Which of a protein's experts is right where on its surface, and where they disagree."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,9 +8,7 @@ from numpy.typing import NDArray
 
 from moedsr.expert_colours import colour_of
 from moedsr.geometry.mesh import Mesh
-
-if TYPE_CHECKING:
-    from moedsr.inference import ProteinField
+from moedsr.protein_field import ProteinField
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ class Territory:
 
 
 @torch.no_grad()
-def expert_territory(field: "ProteinField", surface: Mesh, time: float, *, scale: float) -> Territory:
+def expert_territory(field: ProteinField, surface: Mesh, time: float, *, scale: float) -> Territory:
     """Every chosen expert by itself at a surface.
 
     Args:

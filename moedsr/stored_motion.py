@@ -17,7 +17,7 @@ from moedsr.geometry.radii import bondi_radii
 from moedsr.geometry.surface import solvent_excluded_surface
 
 if TYPE_CHECKING:
-    from moedsr.inference import ProteinField
+    from moedsr.protein_field import ProteinField
 
 _SPACING = 1.0  # Å; fine enough to look at, a fourth of the triangles of 0.5 Å
 _PICTURED = 5

@@ -22,8 +22,8 @@ from moedsr.config import Config
 from moedsr.data.batches import BatchSampler
 from moedsr.data.prefetch import PrefetchedBatches
 from moedsr.data.store import SurfaceStore
+from moedsr.device import resolve_device
 from moedsr.errors import InputError
-from moedsr.inference import resolve_device
 from moedsr.losses import training_losses
 from moedsr.models.moedsr import MoEDSR, Prediction
 from moedsr.optimisation import make_optimiser, set_learning_rate, update_average

@@ -10,8 +10,8 @@ from moedsr.data.protein_input import ProteinInput, collate
 from moedsr.data.store import SurfaceStore
 from moedsr.errors import InputError
 from moedsr.evaluation import Evaluator
-from moedsr.inference import ProteinField, UnseenCode, protein_field
 from moedsr.models.moedsr import MoEDSR
+from moedsr.protein_field import ProteinField, UnseenCode, protein_field
 from moedsr.scores import BASELINES, Evaluation, FrameScore
 
 CODES = get_args(UnseenCode)

@@ -10,8 +10,8 @@ from moedsr.data.store import SurfaceStore
 from moedsr.expert_colours import colour_of
 from moedsr.expert_territory import Territory, expert_territory
 from moedsr.geometry.mesh import Mesh
-from moedsr.inference import ProteinField
 from moedsr.models.moedsr import MoEDSR
+from moedsr.protein_field import ProteinField
 
 
 def test_the_nearest_expert_wins() -> None:

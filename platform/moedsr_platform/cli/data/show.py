@@ -7,7 +7,7 @@ import click
 
 if TYPE_CHECKING:
     from moedsr.data.store import StoredProtein
-    from moedsr.inference import ProteinField
+    from moedsr.protein_field import ProteinField
 
 
 @click.command()
@@ -40,7 +40,8 @@ def _field(model: str, protein: "StoredProtein") -> "ProteinField":
     checkpoint = resolve(model)
     from moedsr.data.protein_input import ProteinInput  # seconds long: only once the model is known to exist
     from moedsr.data.training_frames import code_row
-    from moedsr.inference import SurfacePredictor, protein_field
+    from moedsr.inference import SurfacePredictor
+    from moedsr.protein_field import protein_field
 
     predictor = SurfacePredictor.load(checkpoint)
     return protein_field(

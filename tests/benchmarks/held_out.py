@@ -1,7 +1,7 @@
 """Cross-validation over proteins: each is scored by a model that never met it, beside what needs no learning.
 
 Usage: python tests/benchmarks/held_out.py RUN.yaml --store STORE [--folds 4] [--seeds 0 1 2] [--kind KIND]
-       [--products float32|tf32|bf16] --out FILE
+       [--products float32|tf32|tf32-cut|bf16] --out FILE
 
 KIND replaces the run's expert.kind; with --products experts train as a GPU with fewer bits would have them. The store's
 settings count, not those of the run's file. Prints a row a protein, and means with 95 % bootstrap intervals over
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rounded_products import rounded_products
+from rounded_products import ROUNDINGS, rounded_products
 
 from moedsr.config import Config
 from moedsr.data.store import SurfaceStore
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--kind")
-    parser.add_argument("--products", choices=("float32", "tf32", "bf16"), default="float32")
+    parser.add_argument("--products", choices=("float32", *ROUNDINGS), default="float32")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -12,13 +12,16 @@ from moedsr.models.experts import body
 Rounding = Callable[[Tensor], Tensor]
 
 
-def _cut(values: Tensor, bits: int) -> Tensor:
-    """Without the lowest bits of the mantissa: the worst that hardware may do."""
-    return (values.contiguous().view(torch.int32) >> bits << bits).view(torch.float32)
+_LOST = 13  # bits of float32's mantissa that TensorFloat-32 does not have
+
+
+def _shortened(values: Tensor, *, half: int) -> Tensor:
+    return (values.contiguous().view(torch.int32) + half >> _LOST << _LOST).view(torch.float32)
 
 
 ROUNDINGS: dict[str, Rounding] = {
-    "tf32": lambda values: _cut(values, 13),
+    "tf32": lambda values: _shortened(values, half=1 << _LOST - 1),
+    "tf32-cut": lambda values: _shortened(values, half=0),  # the worst that hardware may do: every factor shrinks
     "bf16": lambda values: values.bfloat16().float(),
 }
 
@@ -41,7 +44,7 @@ class _Rounded(torch.autograd.Function):
 
 @contextmanager
 def rounded_products(kind: str) -> Iterator[None]:
-    """Let experts train so for a while: ``tf32``, ``bf16``, or ``float32``, which changes nothing."""
+    """Let experts train so for a while: one of ROUNDINGS, or ``float32``, which changes nothing."""
     if kind == "float32":
         yield
         return

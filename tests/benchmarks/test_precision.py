@@ -24,7 +24,7 @@ from moedsr_platform.sweep_file import load_run
 pytestmark = pytest.mark.benchmark
 
 SWEEPS = Path(builders.__file__).parents[1] / "sweeps"
-WAYS = ("float32", "tf32", "bf16")
+WAYS = ("float32", "tf32", "tf32-cut", "bf16")
 SCORES = ("iou", "chamfer_l1", "normal_consistency")
 
 

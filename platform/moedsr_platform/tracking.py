@@ -21,6 +21,7 @@ import yaml
 
 from moedsr.config import Config
 from moedsr.errors import InputError
+from moedsr.files import flush
 from moedsr_platform.journal import Journal, is_waiting
 from moedsr_platform.outbox import POINTS, Outbox
 from moedsr_platform.run_artifacts import stage_checkpoint
@@ -348,7 +349,8 @@ class Tracker:
         self._put("begin", run, name=name, parent=parent, tags={**own, **tags}, params=values, reopen=reopen)
 
     def _put(self, kind: str, run: str, **arguments: Any) -> None:
-        self._outbox.put({"kind": kind, "run": run, **arguments})
+        # the sweep notes next that it is done with a trial, and would not say it again
+        self._outbox.put({"kind": kind, "run": run, **arguments}, lasting=kind in ("end", "register"))
 
 
 def _identity(folder: Path, uri: str) -> str:
@@ -368,6 +370,7 @@ def _identity(folder: Path, uri: str) -> str:
     if known["store"] != address:
         temporary = file.with_suffix(".tmp")
         temporary.write_text(json.dumps({**known, "store": address}) + "\n", encoding="utf-8")
+        flush(temporary)  # lost with the power, it would leave a sweep that doubles its runs
         temporary.replace(file)
     return str(known["key"])
 

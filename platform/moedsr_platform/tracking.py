@@ -96,7 +96,7 @@ def _make(address: str) -> None:
 
 def _client(address: str) -> "MlflowClient":
     """A client that has asked nothing yet; of a SQLite store, which is made by then."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the outbox is the patient one
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -115,6 +115,8 @@ class Tracker:
     """
 
     def __init__(self, client: "MlflowClient", uri: str, experiment: str, folder: Path | None) -> None:
+        # the outbox asks again, and looks first whether it was done; blindly repeated, a run would be made twice
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
         self.client = client
         self.uri = uri
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="moedsr-tracking-")

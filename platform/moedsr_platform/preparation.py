@@ -100,7 +100,7 @@ def _prepare_all(
     try:
         with watch_signals():
             echo(f"preparing {total} proteins, {settings.frames} frames each, into {target}")
-            for name, outcome in outcomes(ensembles, settings, target):
+            for name, outcome in outcomes(ensembles, settings, target, echo):
                 if isinstance(outcome, ProteinEntry):
                     entries.append(outcome)
                     echo(f"prepared {name} ({len(entries)} of {total})")

@@ -78,6 +78,20 @@ def test_what_waits_for_others_says_so_and_goes_on_when_they_are_done(make_scene
 
 
 @pytest.mark.slow
+def test_preparation_that_waits_for_a_machine_says_so(make_scene: MakeScene) -> None:
+    scene = make_scene("early", sampler="random", trials=1, more=", grows_to: {machines: 1, cpus: 1, gpus: 0}")
+    scene.environment["MOEDSR_CACHE"] = str(scene.folder / "cache")
+    with RayNodes(scene.environment, scene.folder) as nodes:
+        process = scene.start(resume=False, **nodes.driver)
+        scene.wait_for(lambda: "waiting for a machine since 0:1" in scene.output, process)
+        assert "3 proteins to prepare, each needs 1 CPU and up to 0." in scene.output
+        assert "the cluster has 0 CPU in all; `ray status` shows who holds them" in scene.output
+        nodes.add("a", cpus=1)
+        assert process.wait(600) == 0, scene.output
+    check_whole(scene, 1)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_sweep_starts_on_a_cluster_without_any_gpu(workers: int, make_scene: MakeScene) -> None:
     """Ray's own autoscaler, whose machines are processes here: it starts them for the trials that wait.

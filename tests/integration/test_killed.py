@@ -1,14 +1,17 @@
 """Sweeps whose parts are killed: after --resume they have what a sweep has that nobody disturbed."""
 
+import contextlib
 import logging
 import os
 import random
 import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import mlflow
 import pytest
 from killing import RAYLET, TRIAL, MakeScene, Scene, check_whole, kept, outcome, study, torment
 
@@ -120,6 +123,49 @@ def test_disk_use_is_bounded(make_scene: MakeScene) -> None:
     for trial in (scene.sweep / "trials").iterdir():
         assert sum(path.name.startswith("checkpoint_") for path in trial.iterdir()) <= 2
         assert {path.name for path in trial.iterdir() if path.is_file()} == {"lock", "owner", "reports.jsonl"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_parts_of_trials_of_several_workers_killed_while_some_are_stopped_early(make_scene: MakeScene) -> None:
+    """Of each trial a driver, a controller and two workers; early stopping goes by the order of what it hears."""
+    asha = "scheduler: {asha: {grace_steps: 10, reduction_factor: 2}}\n"
+    settings = {"sampler": "random", "trials": 3, "restarts": 100, "workers": 2, "rest": asha}
+    whole, torn = make_scene("whole", **settings), make_scene("torn", **settings)
+    run_undisturbed(whole)
+    kinds = ("trial", "controller", "worker", "worker", "driver", "everything")
+    sessions = torment(torn, random.Random(0), kinds, 40.0, FAKE_SECONDS="0.3")
+    log.info("%d sessions, killed: %s", sessions, torn.kills)
+    assert {row["state"] for row in whole.rows} == {"COMPLETE", "PRUNED"}
+    assert outcome(torn) == outcome(whole)
+    assert study(torn) == study(whole)
+    assert torn.events() == whole.events()
+
+
+@pytest.mark.slow
+def test_everything_killed_while_the_best_is_registered(
+    make_scene: MakeScene, kill_tree: Callable[[Path], int]
+) -> None:
+    """The last step, again and again; there is one version in the end."""
+    scene = make_scene("last", sampler="random", trials=2, rest="register: {model: moe-dsr, alias: candidate}\n")
+    chance = random.Random(0)
+    for _ in range(6):
+        said = scene.output.count("\nbest: trial") if scene.begun else 0
+        process = scene.start(resume=scene.begun)
+        scene.wait_for(lambda: scene.output.count("\nbest: trial") > said, process)  # noqa: B023
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(chance.uniform(0, 4))
+        kill_tree(scene.folder)
+        process.wait(90)
+    assert scene.start(resume=True).wait(600) == 0, scene.output
+    check_whole(scene, 2)
+    client = mlflow.MlflowClient(f"sqlite:///{scene.folder / 'results' / 'mlflow.db'}")
+    (version,) = client.search_model_versions("name = 'moe-dsr'")
+    assert client.get_model_version_by_alias("moe-dsr", "candidate").run_id == version.run_id
+    experiment = client.get_run(version.run_id).info.experiment_id
+    assert len(client.search_logged_models([experiment])) == 1
+    assert Path(version.source.removeprefix("file://"), "MLmodel").is_file()
+    assert scene.output.count("\nregistered as ") < 7  # some kills came before it was told
 
 
 EVERY_KIND = ("trial", "trial", "trial", "driver", "raylet", "gcs", "everything", "SIGTERM", "SIGINT", "twice")

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from killing import RAYLET, TRIAL, MakeScene, Scene, check_whole, kept, outcome,
 log = logging.getLogger(__name__)
 
 
-def run_undisturbed(scene: Scene) -> None:
-    process = scene.start(resume=False)
+def run_undisturbed(scene: Scene) -> float:
+    """Seconds that it took."""
+    begun, process = time.monotonic(), scene.start(resume=False)
     assert process.wait(600) == 0, scene.output
+    return time.monotonic() - begun
 
 
 def validations(scene: Scene) -> int:
@@ -132,9 +135,9 @@ def test_parts_of_trials_of_several_workers_killed_while_some_are_stopped_early(
     asha = "scheduler: {asha: {grace_steps: 10, reduction_factor: 2}}\n"
     settings = {"sampler": "random", "trials": 3, "restarts": 100, "workers": 2, "rest": asha}
     whole, torn = make_scene("whole", **settings), make_scene("torn", **settings)
-    run_undisturbed(whole)
+    longest = max(20.0, run_undisturbed(whole) / 2)
     kinds = ("trial", "controller", "worker", "worker", "driver", "everything")
-    sessions = torment(torn, random.Random(0), kinds, 40.0, FAKE_SECONDS="0.3")
+    sessions = torment(torn, random.Random(0), kinds, longest, FAKE_SECONDS="0.3")
     log.info("%d sessions, killed: %s", sessions, torn.kills)
     assert {row["state"] for row in whole.rows} == {"COMPLETE", "PRUNED"}
     assert outcome(torn) == outcome(whole)
@@ -181,9 +184,9 @@ def test_random_parts_killed_at_random_moments(
     chance = random.Random(seed)
     settings = {"sampler": sampler, "at_once": at_once, "trials": 10, "restarts": 100}
     whole, torn = make_scene("whole", **settings), make_scene("torn", **settings)
-    run_undisturbed(whole)
+    longest = max(12.0, run_undisturbed(whole) / 2)  # a machine on which all starts slowly is left more time to start
     torn.environment["MOEDSR_CACHE"] = str(torn.folder / "cache")
-    sessions = torment(torn, chance, EVERY_KIND)
+    sessions = torment(torn, chance, EVERY_KIND, longest)
     log.info("%s, %d at once, seed %d: %d sessions, killed: %s", sampler, at_once, seed, sessions, torn.kills)
     assert outcome(torn) == outcome(whole)
     assert study(torn) == study(whole)

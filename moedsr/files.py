@@ -1,7 +1,8 @@
 """Files that are there whole or not at all."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -36,6 +37,16 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(folder, error) from error
+
+
+def flush(path: Path) -> None:
+    """What a machine that loses its power would otherwise lose: file or folder, from memory to disk."""
+    with suppress(OSError):  # not there, or a file system that cannot do it for folders
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _unwritable(path: Path, error: OSError) -> CannotWriteError:

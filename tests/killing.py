@@ -19,7 +19,10 @@ from fake_training import series
 
 DRIVER = Path(__file__).resolve().parent / "integration" / "fake_training.py"
 TRIAL, RAYLET, GCS = r"^ray::ImplicitFunc", r"/raylet/raylet ", r"/gcs/gcs_server "
-PARTS = {"trial": TRIAL, "raylet": RAYLET, "gcs": GCS, "everything": ""}
+CONTROLLER, WORKER = r"^ray::TrainController", r"^ray::RayTrainWorker"
+PARTS = {"trial": TRIAL, "controller": CONTROLLER, "worker": WORKER, "raylet": RAYLET, "gcs": GCS, "everything": ""}
+SURVIVED = ("trial", "controller", "worker")
+"""Parts whose loss a session gets over by itself."""
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP")
 SESSIONS = 60
 """A sweep that is killed all the time needs no more; one that does makes no progress."""
@@ -118,7 +121,9 @@ MakeScene = Callable[..., Scene]
 """The fixture ``make_scene``: a name, and what is to differ from the usual sweep."""
 
 
-def torment(scene: Scene, chance: random.Random, kinds: Sequence[str], longest: float = 12.0) -> int:
+def torment(
+    scene: Scene, chance: random.Random, kinds: Sequence[str], longest: float = 12.0, **environment: str
+) -> int:
     """Strikes at random moments and resumes, until the sweep has ended in spite of it.
 
     Args:
@@ -126,19 +131,20 @@ def torment(scene: Scene, chance: random.Random, kinds: Sequence[str], longest: 
         chance: decides when, and what.
         kinds: of strikes: keys of ``PARTS``, ``driver``, names of signals, or ``twice`` for two signals.
         longest: seconds between two.
+        environment: of the sessions.
 
     Returns:
         how many sessions it took.
     """
     for session in itertools.count(1):
         assert session < SESSIONS, scene.output
-        process, struck = scene.start(resume=scene.begun, FAKE_SECONDS="0.05"), False
+        process, struck = scene.start(resume=scene.begun, **{"FAKE_SECONDS": "0.05", **environment}), False
         while process.poll() is None:
             try:
                 process.wait(chance.uniform(0, longest))
             except subprocess.TimeoutExpired:
                 what = chance.choice(kinds)
-                if not strike(scene, process, what, chance) or what == "trial":
+                if not strike(scene, process, what, chance) or what in SURVIVED:
                     continue
                 struck = True
                 try:

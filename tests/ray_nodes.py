@@ -111,6 +111,10 @@ class RayNodes:
                 "type": "fake_multinode",
                 "head_node_id": "fffffffffffffffffffffffffffffffffffffffffffffffffff00000",
                 "gcs_address": self.address,
+                # all share one address, and are processes: none is reached by ssh, nor mended by it
+                "use_node_id_as_ip": True,
+                "disable_node_updaters": True,
+                "launch_multiple": True,
             },
             "available_node_types": kinds,
             "upscaling_speed": 1.0,

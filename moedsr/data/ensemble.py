@@ -55,8 +55,7 @@ def find_ensembles(source: str | Path, set_aside: dict[str, str] | None = None) 
     Raises:
         InputError: no such source, no entry in it, an entry without trajectories or with a gap, bad splits.
     """
-    # absolute: tasks on other workers have another working directory
-    folder = _BUNDLED if str(source) == MINI_ATLAS else Path(source).absolute()
+    folder = _place(source)
     if folder.is_file():
         topologies = [folder]
         if suffix(folder) not in TOPOLOGIES:
@@ -67,10 +66,7 @@ def find_ensembles(source: str | Path, set_aside: dict[str, str] | None = None) 
     elif folder.is_dir():
         topologies = _entry_topologies(folder)
     else:
-        hint = did_you_mean(str(source), [MINI_ATLAS])
-        raise InputError(
-            f"{source}: no such folder{hint}; give `{MINI_ATLAS}` or a folder of entries {{id}}/{{id}}.pdb"
-        )
+        raise _no_such_source(source)
     splits = read_splits(folder / "splits.json", [stem(path) for path in topologies]) if folder.is_dir() else {}
     found = []
     for path in topologies:
@@ -81,6 +77,28 @@ def find_ensembles(source: str | Path, set_aside: dict[str, str] | None = None) 
                 raise
             set_aside[stem(path)] = str(error)
     return found
+
+
+def check_source(source: str | Path) -> None:
+    """Whether a source is there at all, without a look into it.
+
+    Raises:
+        InputError: no such source; names the nearest.
+    """
+    if not _place(source).exists():
+        raise _no_such_source(source)
+
+
+def _place(source: str | Path) -> Path:
+    # absolute: tasks on other workers have another working directory
+    return _BUNDLED if str(source) == MINI_ATLAS else Path(source).absolute()
+
+
+def _no_such_source(source: str | Path) -> InputError:
+    parent = Path(source).parent
+    beside = [str(parent / path.name) for path in sorted(parent.iterdir())] if parent.is_dir() else []
+    hint = did_you_mean(str(source), [MINI_ATLAS, *beside])
+    return InputError(f"{source}: no such folder{hint}; give `{MINI_ATLAS}` or a folder of entries {{id}}/{{id}}.pdb")
 
 
 def read_splits(path: Path, names: list[str]) -> Mapping[str, str]:

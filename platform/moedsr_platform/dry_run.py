@@ -5,10 +5,11 @@ from collections.abc import Mapping
 
 import yaml
 
+from moedsr.errors import InputError
 from moedsr_platform import cluster
 from moedsr_platform.growth import growth
 from moedsr_platform.nodes import needs, offers, trials_at_once
-from moedsr_platform.preparation import store_path
+from moedsr_platform.preparation import check_data, store_path
 from moedsr_platform.search_space import PREPARE, Scalar, data_settings, space_size
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.tracking_store import without_password
@@ -44,6 +45,7 @@ def describe(sweep: SweepFile, address: str | None) -> str:
         "objective: " + ", ".join(f"{objective.mode} {objective.metric}" for objective in sweep.objectives),
         f"study: {without_password(sweep.storage) if sweep.storage else 'optuna.db in the folder of the sweep'}",
         *_stores(sweep),
+        *_missing_data(sweep),
         f"one trial: {needs(sweep.resources)}",
         f"{'this machine' if address is None else address}: {offers(nodes)}{grows}; {held}",
     ]
@@ -87,3 +89,13 @@ def _stores(sweep: SweepFile) -> list[str]:
         varied = [f"{key} = {own[key.removeprefix(PREPARE)]}" for key in sweep.search if key.startswith(PREPARE)]
         lines.append(f"  {', '.join(varied)}: {place}, {there}")
     return ["stores:", *lines]
+
+
+def _missing_data(sweep: SweepFile) -> list[str]:
+    """What there must be before the sweep can start."""
+    try:
+        for data in data_settings(sweep.base, sweep.search):
+            check_data(data)
+    except InputError as error:
+        return [f"missing: {error}"]
+    return []

@@ -51,17 +51,19 @@ class Outbox:
         self._thread = threading.Thread(target=self._work, name="moedsr-tracking", daemon=True)
         self._thread.start()
 
-    def put(self, request: Request) -> None:
-        """Hand over a request; it is on disk when this returns."""
+    def put(self, request: Request, *, lasting: bool = False) -> None:
+        """Hand over a request, which outlives this process then and, where it is ``lasting``, a loss of power."""
         if self._closed.is_set():
             raise RuntimeError("the outbox is closed")
         with self._changed:
             try:
-                position = self._journal.append(request)
+                number = self._journal.append(request)
+                if lasting:
+                    self._journal.flush()
             except OSError as error:  # a full disk must not end a sweep
                 log.warning("tracking: %s cannot be kept on disk (%s), only in memory", request["kind"], error)
-                position = 0
-            self._pending.append((request, position))
+                number = 0
+            self._pending.append((request, number))
             self._changed.notify_all()
 
     @property
@@ -112,7 +114,7 @@ class Outbox:
             complete = self._send([request for request, _ in batch])
             with self._changed:
                 if complete and batch:
-                    self._journal.sent(max(position for _, position in batch))
+                    self._journal.sent(max(number for _, number in batch))
                 if not complete:
                     self._pending[:0] = batch
                 self._sending = 0

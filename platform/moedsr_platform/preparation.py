@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from moedsr.config import DataConfig, PrepareConfig
-from moedsr.data.ensemble import Ensemble, find_ensembles
+from moedsr.data.ensemble import Ensemble, check_source, find_ensembles
 from moedsr.data.prepare import default_store_path, finish_store, start_store
 from moedsr.data.remote_folder import RemoteFolder, is_remote
 from moedsr.data.remote_store import RemoteEnsemble, find_remote_ensembles, finish_remote_store
@@ -32,16 +32,35 @@ def ensure_store(data: DataConfig, echo: Echo) -> tuple[DataConfig, SurfaceStore
     if is_remote(folder):
         store = SurfaceStore.open(folder, data.prepare if "prepare" in data.model_fields_set else None)
         echo(f"surface store {RemoteFolder(folder).address}: {len(store.names())} proteins, copied to {store.path}")
-    elif (folder / "manifest.json").exists():
+    elif (folder / MANIFEST).exists():
         # a file that only names a store takes it as it is
         asked = data.source is not None or "prepare" in data.model_fields_set
         store = SurfaceStore.open(folder, data.prepare if asked else None)
         echo(f"surface store {folder}: {len(store.names())} proteins, prepared before")
     elif data.source is None:
-        raise InputError(f"{folder}: no surface store; give `data.source` too, or run `moedsr data prepare`")
+        raise _no_store(folder)
     else:
         store = prepare_store(data.source, data.prepare, folder, echo)
     return data.model_copy(update={"store": folder, "prepare": store.settings}), store
+
+
+def check_data(data: DataConfig) -> None:
+    """Whether there is a store, or a source to make it from; nothing is read of either.
+
+    Raises:
+        InputError: there is neither.
+    """
+    folder = store_path(data)
+    if is_remote(folder) or (folder / MANIFEST).exists():
+        return
+    if data.source is None:
+        raise _no_store(folder)
+    if not is_remote(data.source):
+        check_source(data.source)
+
+
+def _no_store(folder: Path | str) -> InputError:
+    return InputError(f"{folder}: no surface store; give `data.source` too, or run `moedsr data prepare`")
 
 
 def store_path(data: DataConfig) -> Path:
@@ -100,7 +119,7 @@ def _prepare_all(
     try:
         with watch_signals():
             echo(f"preparing {total} proteins, {settings.frames} frames each, into {target}")
-            for name, outcome in outcomes(ensembles, settings, target):
+            for name, outcome in outcomes(ensembles, settings, target, echo):
                 if isinstance(outcome, ProteinEntry):
                     entries.append(outcome)
                     echo(f"prepared {name} ({len(entries)} of {total})")

@@ -2,7 +2,7 @@
 
 import errno
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from moedsr.config import PrepareConfig
@@ -10,6 +10,7 @@ from moedsr.data.ensemble import Ensemble
 from moedsr.data.remote_store import RemoteEnsemble, prepare_anywhere
 from moedsr.data.store_index import ProteinEntry
 from moedsr.errors import CannotWriteError, InputError
+from moedsr_platform.progress import Patience, clock
 
 _BASE_MEMORY = 600_000_000
 """Bytes of a task before its protein: the interpreter, its libraries, compiled code."""
@@ -20,6 +21,9 @@ _MEMORY_PER_BYTE = 400
 _TASKS_PER_CORE = 2
 """Tasks handed to Ray: one runs, one waits with its worker; the rest stay in this process."""
 
+_LOOK_SECONDS = 1.0
+"""How often it is looked whether there is a machine to work on."""
+
 _NOT_THE_PROTEINS_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 Outcome = ProteinEntry | str
@@ -27,9 +31,15 @@ Outcome = ProteinEntry | str
 
 
 def outcomes(
-    ensembles: Sequence[Ensemble | RemoteEnsemble], settings: PrepareConfig, target: str
+    ensembles: Sequence[Ensemble | RemoteEnsemble], settings: PrepareConfig, target: str, say: Callable[[str], None]
 ) -> Iterator[tuple[str, Outcome]]:
     """Each protein's name with what became of it, in the order in which they end.
+
+    Args:
+        ensembles: to prepare.
+        settings: of the store.
+        target: the store's folder or URL.
+        say: told when the work has to wait for a machine.
 
     Raises:
         CannotWriteError: the store's folder, or a machine's scratch folder, cannot be written.
@@ -43,6 +53,8 @@ def outcomes(
     # the longest tasks first, so that the last core does not wait long for one that began late
     waiting = deque(sorted(ensembles, key=lambda one: (-_structure_size(one), one.name)))
     running: dict[Any, str] = {}
+    needed = min(memory_needed(waiting[0]), largest) if waiting else 0.0
+    wait = _Waiting(needed, say)
     try:
         while waiting or running:
             while waiting and len(running) < most:
@@ -51,12 +63,48 @@ def outcomes(
                 memory = min(memory_needed(ensemble), largest)
                 reference = task.options(memory=memory).remote(ensemble, settings, target)
                 running[reference] = ensemble.name
-            (ready, *_), _ = ray.wait(list(running), num_returns=1)
-            yield running[ready], _outcome(ready, target)
-            del running[ready]
+            for ready in ray.wait(list(running), num_returns=1, timeout=_LOOK_SECONDS)[0]:
+                yield running[ready], _outcome(ready, target)
+                del running[ready]
+            wait.tick(len(running) + len(waiting))
     finally:
-        for reference in running:
+        for reference in (*running, wait.probe):
             ray.cancel(reference, force=True)
+
+
+class _Waiting:
+    """Says now and then that no machine of the cluster can work: it has no room, or is only starting machines.
+
+    Nobody tells whether a task has begun, so one goes ahead that ends at once.
+
+    Args:
+        memory: bytes that the largest protein needs.
+        say: takes the line.
+    """
+
+    def __init__(self, memory: float, say: Callable[[str], None]) -> None:
+        import ray
+
+        self.probe = ray.remote(num_cpus=1, memory=memory)(_do_nothing).remote()
+        self._memory, self._say, self._patience = memory, say, Patience()
+
+    def tick(self, left: int) -> None:
+        """``left``: proteins that are not prepared yet."""
+        import ray
+
+        began = bool(ray.wait([self.probe], timeout=0)[0])
+        cpus = sum(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])
+        waited = self._patience.ends(waiting=left > 0 and not (began and cpus >= 1))
+        if waited is not None:
+            self._say(
+                f"waiting for a machine since {clock(waited)}: {left} protein{'s' if left > 1 else ''} to prepare, "
+                f"each needs 1 CPU and up to {self._memory / 1e9:.1f} GB of memory, the cluster has {cpus:g} CPU in "
+                "all; `ray status` shows who holds them"
+            )
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def memory_needed(ensemble: Ensemble | RemoteEnsemble) -> float:

@@ -97,6 +97,27 @@ class LineDisplay:
         pass
 
 
+class Patience:
+    """When it is worth a line that something still waits: after 10 s, 30 s, 90 s, ..."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._pause = _WAIT_AT_FIRST
+
+    def ends(self, *, waiting: bool) -> float | None:
+        """To be asked often; seconds since it began to wait, when a line is due."""
+        now = time.monotonic()
+        if not waiting:
+            self._since, self._pause = None, _WAIT_AT_FIRST
+            return None
+        self._since = self._since or now
+        waited = now - self._since
+        if waited < self._pause:
+            return None
+        self._pause = max(waited, 1.0) * 3
+        return waited
+
+
 class WaitingNotice:
     """Says now and then that no trial can run because the cluster has no room, or is only starting machines.
 
@@ -107,22 +128,16 @@ class WaitingNotice:
 
     def __init__(self, display: Display, needs: str) -> None:
         self._display, self._needs = display, needs
-        self._since: float | None = None
-        self._pause = _WAIT_AT_FIRST
+        self._patience = Patience()
 
     def tick(self, given: Sequence[Row]) -> None:
         """``given``: trials that were given to Tune and have not ended."""
         waiting = [row for row in given if row.state == "WAITING"]
-        if not waiting or len(waiting) < len(given):
-            self._since, self._pause = None, _WAIT_AT_FIRST
-            return
-        now = time.monotonic()
-        self._since = self._since or now
-        if now - self._since >= self._pause:
-            self._pause = max(now - self._since, 1.0) * 3  # 10 s, 30 s, 90 s, ...
+        waited = self._patience.ends(waiting=bool(waiting) and len(waiting) == len(given))
+        if waited is not None:
             count = f"{len(waiting)} trial{'s wait' if len(waiting) > 1 else ' waits'}"
             self._display.say(
-                f"waiting for resources and workers since {clock(now - self._since)}: {count}, "
+                f"waiting for resources and workers since {clock(waited)}: {count}, "
                 f"each needs {self._needs}; `ray status` shows what the cluster has"
             )
 

@@ -17,7 +17,7 @@ from moedsr_platform.tracking import COMMIT_TAG, MODE_TAG, OBJECTIVE_TAG, STORE_
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
@@ -99,7 +99,7 @@ def _create_version(client: "MlflowClient", checkpoint: Path, run_id: str, model
     from mlflow.entities import LoggedModelOutput
 
     run = client.get_run(run_id)
-    logged = client.create_logged_model(
+    logged = _half_made(client, run, model, tags[STEP_TAG]) or client.create_logged_model(
         run.info.experiment_id,
         name=model,
         source_run_id=run_id,
@@ -109,7 +109,9 @@ def _create_version(client: "MlflowClient", checkpoint: Path, run_id: str, model
     with _model_folder(checkpoint, run_id, logged.model_id) as folder:
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=int(tags[STEP_TAG]))])
+    # said twice, it would be an error
+    if logged.model_id not in {output.model_id for output in run.outputs.model_outputs}:
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=int(tags[STEP_TAG]))])
     behind_server = client.tracking_uri.startswith("http")
     version: ModelVersion = client.create_model_version(
         model,
@@ -121,6 +123,12 @@ def _create_version(client: "MlflowClient", checkpoint: Path, run_id: str, model
         model_id=logged.model_id,
     )
     return str(version.version)
+
+
+def _half_made(client: "MlflowClient", run: "Run", model: str, step: str) -> "LoggedModel | None":
+    """What a registration left that was killed, or whose answer was lost, before there was a version."""
+    own = f"source_run_id = '{run.info.run_id}' AND name = '{model}' AND tags.`{STEP_TAG}` = '{step}'"
+    return next(iter(client.search_logged_models([run.info.experiment_id], filter_string=own)), None)
 
 
 @contextmanager

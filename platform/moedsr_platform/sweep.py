@@ -20,7 +20,7 @@ from moedsr_platform.cluster_watch import watch_cluster
 from moedsr_platform.growth import growth
 from moedsr_platform.interruption import Interruption, watch_signals
 from moedsr_platform.nodes import concurrency, needs, offers
-from moedsr_platform.preparation import ensure_store
+from moedsr_platform.preparation import check_data, ensure_store
 from moedsr_platform.progress import Display, display, result_text
 from moedsr_platform.search_space import data_settings
 from moedsr_platform.sweep_file import SweepFile
@@ -360,3 +360,19 @@ def check_variants(sweep: SweepFile, file: Path) -> None:
                 base = ("base",) if "base" in source.data else ()
                 path = (*base, *key.split(".")) if name == own[key] else ("search", key)
                 raise InputError(f"{source.where(path)}: {error}") from None
+
+
+def check_data_of(sweep: SweepFile, file: Path) -> None:
+    """What cannot be found is said before Ray takes its seconds to start.
+
+    Raises:
+        InputError: neither a store nor its source is there, with the line in the file.
+    """
+    for data in data_settings(sweep.base, sweep.search):
+        try:
+            check_data(data)
+        except InputError as error:
+            source = YamlSource(file)
+            base = ("base",) if "base" in source.data else ()
+            where = source.where((*base, "data", "store" if data.source is None else "source"))
+            raise InputError(f"{where}: {error}") from None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moedsr.errors import InputError
+from moedsr.files import flush
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.tracking_store import results_folder
 
@@ -163,4 +164,5 @@ def _difference(key: str, old: object, new: object) -> tuple[str, object, object
 def _write(path: Path, value: object) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    flush(temporary)
     temporary.replace(path)

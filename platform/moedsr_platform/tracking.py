@@ -21,6 +21,7 @@ import yaml
 
 from moedsr.config import Config
 from moedsr.errors import InputError
+from moedsr.files import flush
 from moedsr_platform.journal import Journal, is_waiting
 from moedsr_platform.outbox import POINTS, Outbox
 from moedsr_platform.run_artifacts import stage_checkpoint
@@ -95,7 +96,7 @@ def _make(address: str) -> None:
 
 def _client(address: str) -> "MlflowClient":
     """A client that has asked nothing yet; of a SQLite store, which is made by then."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the outbox is the patient one
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -114,6 +115,8 @@ class Tracker:
     """
 
     def __init__(self, client: "MlflowClient", uri: str, experiment: str, folder: Path | None) -> None:
+        # the outbox asks again, and looks first whether it was done; blindly repeated, a run would be made twice
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
         self.client = client
         self.uri = uri
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="moedsr-tracking-")
@@ -348,7 +351,8 @@ class Tracker:
         self._put("begin", run, name=name, parent=parent, tags={**own, **tags}, params=values, reopen=reopen)
 
     def _put(self, kind: str, run: str, **arguments: Any) -> None:
-        self._outbox.put({"kind": kind, "run": run, **arguments})
+        # the sweep notes next that it is done with a trial, and would not say it again
+        self._outbox.put({"kind": kind, "run": run, **arguments}, lasting=kind in ("end", "register"))
 
 
 def _identity(folder: Path, uri: str) -> str:
@@ -368,6 +372,7 @@ def _identity(folder: Path, uri: str) -> str:
     if known["store"] != address:
         temporary = file.with_suffix(".tmp")
         temporary.write_text(json.dumps({**known, "store": address}) + "\n", encoding="utf-8")
+        flush(temporary)  # lost with the power, it would leave a sweep that doubles its runs
         temporary.replace(file)
     return str(known["key"])
 

@@ -56,7 +56,7 @@ class TrialSpec:
     @property
     def restarts(self) -> int:
         """How often Tune starts a trial again whose process was lost; a Ray Train job restarts its workers itself."""
-        return self.resources.worker_restarts if self.alone else 1
+        return self.resources.worker_restarts
 
     def trial_folder(self, trial_id: str) -> TrialFolder:
         """What the trial keeps on disk."""

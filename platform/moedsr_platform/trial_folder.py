@@ -7,7 +7,6 @@ import contextlib
 import fcntl
 import json
 import math
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from moedsr.errors import JobError
+from moedsr.files import flush
 
 PREFIX, FAILURE, REPORTS = "checkpoint_", "failure", "reports.jsonl"
 Request = Literal["stop", "pause"]
@@ -138,11 +138,11 @@ class TrialFolder:
         It is on disk, with the reports that led to it, before another one goes: machines lose their power too.
         """
         for path in (*checkpoint.iterdir(), checkpoint, self.path / REPORTS):
-            _flush(path)
+            flush(path)
         place = self.path / f"{PREFIX}{step:07d}"
         shutil.rmtree(place, ignore_errors=True)
         checkpoint.rename(place)
-        _flush(self.path)
+        flush(self.path)
         kept = {place, max(self._checkpoints(), key=self._worth)}
         for other in self._checkpoints():
             if other not in kept:
@@ -206,16 +206,6 @@ def _ask(folder: Path, request: Request) -> None:
 def step_of(checkpoint: Path) -> int:
     """The optimiser step at which a kept checkpoint was made."""
     return int(checkpoint.name.removeprefix(PREFIX))
-
-
-def _flush(path: Path) -> None:
-    """What a machine that loses its power would otherwise lose: file or folder, from memory to disk."""
-    with contextlib.suppress(OSError):  # not there, or a file system that cannot do it for folders
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _write(path: Path, text: str) -> None:

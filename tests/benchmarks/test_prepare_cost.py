@@ -53,11 +53,12 @@ cores, folder, frames = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
 ensembles = find_ensembles("mini-atlas") * 2
 settings = PrepareConfig(frames=1)
-list(outcomes(ensembles[:2 * cores], settings, str(folder / "warm")))  # workers have started and loaded compiled code
+# workers have started and loaded compiled code
+list(outcomes(ensembles[:2 * cores], settings, str(folder / "warm"), print))
 started = time.perf_counter()
 settings = PrepareConfig(frames=frames)
 copies = [type(one)(f"{one.name}{i}", one.topology, one.trajectories) for i, one in enumerate(ensembles)]
-assert all(not isinstance(outcome, str) for _, outcome in outcomes(copies, settings, str(folder / "timed")))
+assert all(not isinstance(outcome, str) for _, outcome in outcomes(copies, settings, str(folder / "timed"), print))
 print(time.perf_counter() - started)
 """
 

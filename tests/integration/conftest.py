@@ -111,7 +111,7 @@ sampler: {sampler}
 trials: {trials}
 resources: {{workers: {workers}, cpus_per_worker: 1, gpus_per_worker: {gpus}, concurrent_trials: {at_once},
   worker_restarts: {restarts}{more}}}
-"""
+{rest}"""
 SEARCHED = "{expert.count: {int: [4, 12]}, training.learning_rate: {loguniform: [1.0e-4, 1.0e-2]}}"
 
 
@@ -131,6 +131,7 @@ def make_scene(tmp_path: Path, source: Path, make_environment: Callable[[Path], 
             "workers": 1,
             "gpus": 0,
             "more": "",
+            "rest": "",
             "search": SEARCHED,
         }
         file.write_text(FAKE.format(source=source, **usual | changes), encoding="utf-8")

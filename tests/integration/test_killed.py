@@ -1,23 +1,29 @@
 """Sweeps whose parts are killed: after --resume they have what a sweep has that nobody disturbed."""
 
+import contextlib
 import logging
 import os
 import random
 import re
 import shutil
 import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import mlflow
 import pytest
 from killing import RAYLET, TRIAL, MakeScene, Scene, check_whole, kept, outcome, study, torment
 
 log = logging.getLogger(__name__)
 
 
-def run_undisturbed(scene: Scene) -> None:
-    process = scene.start(resume=False)
+def run_undisturbed(scene: Scene) -> float:
+    """Seconds that it took."""
+    begun, process = time.monotonic(), scene.start(resume=False)
     assert process.wait(600) == 0, scene.output
+    return time.monotonic() - begun
 
 
 def validations(scene: Scene) -> int:
@@ -122,6 +128,49 @@ def test_disk_use_is_bounded(make_scene: MakeScene) -> None:
         assert {path.name for path in trial.iterdir() if path.is_file()} == {"lock", "owner", "reports.jsonl"}
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_parts_of_trials_of_several_workers_killed_while_some_are_stopped_early(make_scene: MakeScene) -> None:
+    """Of each trial a driver, a controller and two workers; early stopping goes by the order of what it hears."""
+    asha = "scheduler: {asha: {grace_steps: 10, reduction_factor: 2}}\n"
+    settings = {"sampler": "random", "trials": 3, "restarts": 100, "workers": 2, "rest": asha}
+    whole, torn = make_scene("whole", **settings), make_scene("torn", **settings)
+    longest = max(20.0, run_undisturbed(whole) / 2)
+    kinds = ("trial", "controller", "worker", "worker", "driver", "everything")
+    sessions = torment(torn, random.Random(0), kinds, longest, FAKE_SECONDS="0.3")
+    log.info("%d sessions, killed: %s", sessions, torn.kills)
+    assert {row["state"] for row in whole.rows} == {"COMPLETE", "PRUNED"}
+    assert outcome(torn) == outcome(whole)
+    assert study(torn) == study(whole)
+    assert torn.events() == whole.events()
+
+
+@pytest.mark.slow
+def test_everything_killed_while_the_best_is_registered(
+    make_scene: MakeScene, kill_tree: Callable[[Path], int]
+) -> None:
+    """The last step, again and again; there is one version in the end."""
+    scene = make_scene("last", sampler="random", trials=2, rest="register: {model: moe-dsr, alias: candidate}\n")
+    chance = random.Random(0)
+    for _ in range(6):
+        said = scene.output.count("\nbest: trial") if scene.begun else 0
+        process = scene.start(resume=scene.begun)
+        scene.wait_for(lambda: scene.output.count("\nbest: trial") > said, process)  # noqa: B023
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(chance.uniform(0, 4))
+        kill_tree(scene.folder)
+        process.wait(90)
+    assert scene.start(resume=True).wait(600) == 0, scene.output
+    check_whole(scene, 2)
+    client = mlflow.MlflowClient(f"sqlite:///{scene.folder / 'results' / 'mlflow.db'}")
+    (version,) = client.search_model_versions("name = 'moe-dsr'")
+    assert client.get_model_version_by_alias("moe-dsr", "candidate").run_id == version.run_id
+    experiment = client.get_run(version.run_id).info.experiment_id
+    assert len(client.search_logged_models([experiment])) == 1
+    assert Path(version.source.removeprefix("file://"), "MLmodel").is_file()
+    assert scene.output.count("\nregistered as ") < 7  # some kills came before it was told
+
+
 EVERY_KIND = ("trial", "trial", "trial", "driver", "raylet", "gcs", "everything", "SIGTERM", "SIGINT", "twice")
 
 
@@ -135,9 +184,9 @@ def test_random_parts_killed_at_random_moments(
     chance = random.Random(seed)
     settings = {"sampler": sampler, "at_once": at_once, "trials": 10, "restarts": 100}
     whole, torn = make_scene("whole", **settings), make_scene("torn", **settings)
-    run_undisturbed(whole)
+    longest = max(12.0, run_undisturbed(whole) / 2)  # a machine on which all starts slowly is left more time to start
     torn.environment["MOEDSR_CACHE"] = str(torn.folder / "cache")
-    sessions = torment(torn, chance, EVERY_KIND)
+    sessions = torment(torn, chance, EVERY_KIND, longest)
     log.info("%s, %d at once, seed %d: %d sessions, killed: %s", sampler, at_once, seed, sessions, torn.kills)
     assert outcome(torn) == outcome(whole)
     assert study(torn) == study(whole)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from killing import MakeScene, Scene, check_whole, outcome
@@ -35,7 +36,7 @@ def held(nodes: RayNodes, scene: Scene, gpus: int) -> Iterator["subprocess.Popen
 @pytest.mark.slow
 def test_four_trials_share_one_gpu(make_scene: MakeScene) -> None:
     scene = make_scene("share", sampler="random", trials=4, at_once="auto", gpus=0.25)
-    scene.environment["FAKE_SECONDS"] = "0.2"
+    scene.environment["FAKE_SECONDS"] = "0.6"  # four processes start while the first one trains
     with RayNodes(scene.environment, scene.folder) as nodes:
         nodes.add("a", cpus=4, gpus=1)
         process = scene.start(resume=False, **nodes.driver)
@@ -73,6 +74,20 @@ def test_what_waits_for_others_says_so_and_goes_on_when_they_are_done(make_scene
             assert [row["state"] for row in scene.rows] == ["WAITING"]
         assert process.wait(600) == 0, scene.output
     assert "1 trial waits, each needs 2 workers with 1 CPU and 1 GPU each; `ray status` shows" in scene.output
+    check_whole(scene, 1)
+
+
+@pytest.mark.slow
+def test_preparation_that_waits_for_a_machine_says_so(make_scene: MakeScene) -> None:
+    scene = make_scene("early", sampler="random", trials=1, more=", grows_to: {machines: 1, cpus: 1, gpus: 0}")
+    scene.environment["MOEDSR_CACHE"] = str(scene.folder / "cache")
+    with RayNodes(scene.environment, scene.folder) as nodes:
+        process = scene.start(resume=False, **nodes.driver)
+        scene.wait_for(lambda: "waiting for a machine since 0:1" in scene.output, process)
+        assert "3 proteins to prepare, each needs 1 CPU and up to 0." in scene.output
+        assert "the cluster has 0 CPU in all; `ray status` shows who holds them" in scene.output
+        nodes.add("a", cpus=1)
+        assert process.wait(600) == 0, scene.output
     check_whole(scene, 1)
 
 
@@ -129,12 +144,11 @@ def test_a_trial_that_fails_says_why_and_the_rest_goes_on(make_scene: MakeScene)
 
 @pytest.mark.slow
 def test_ray_ends_a_trial_before_the_machine_runs_out_of_memory(make_scene: MakeScene) -> None:
-    """Ray's memory monitor, told that the machine is full when 1 GiB more is in use than now."""
-    import psutil
-
-    memory = psutil.virtual_memory()
+    """Ray's memory monitor, told that the machine is full when 2.5 GiB more is in use than now, some of it for Ray."""
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    memory = {name: int(size) / 1024**2 for name, size, *_ in lines}
     scene = make_scene("eats", sampler="grid", trials=2, search="{expert.count: {grid: [17, 8]}}")
-    threshold = (memory.total - memory.available + 1.5 * 1024**3) / memory.total
+    threshold = (memory["MemTotal:"] - memory["MemAvailable:"] + 2.5) / memory["MemTotal:"]
     scene.environment |= {"RAY_memory_usage_threshold": f"{threshold:.4f}", "RAY_memory_monitor_refresh_ms": "100"}
     process = scene.start(resume=False)
     assert process.wait(600) == 0, scene.output

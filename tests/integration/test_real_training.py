@@ -125,6 +125,15 @@ def test_the_best_trial_is_the_registered_candidate(sweep: Done) -> None:
     assert sweep.parents[0].data.tags["moedsr.best_run"] == best.info.run_id
 
 
+def test_the_store_is_made_or_found_once_for_all_trials(sweep: Done) -> None:
+    lines = sweep.output.splitlines()
+    places = [place for place, line in enumerate(lines) if line.startswith(("preparing ", "surface store "))]
+    first_trial = next(place for place, line in enumerate(lines) if line.startswith("trial 1 of 2: started"))
+    assert len(places) == 1
+    assert places[0] < first_trial
+    assert len({sweep.trial(experts).data.params["data.store"] for experts in (2, 3)}) == 1
+
+
 def test_what_the_user_reads_at_the_end(sweep: Done) -> None:
     assert "doing nothing (P0 for every frame) scores 0." in sweep.output
     assert f"  export MOEDSR_HOME={sweep.folder / 'results'}\n  moedsr ui\n" in sweep.output

@@ -85,6 +85,9 @@ def test_digest_follows_the_content(tmp_path: Path) -> None:
 def test_missing_source_names_the_bundled_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"mini_atlas: no such folder \(did you mean `mini-atlas`\?\)"):
         find_ensembles("mini_atlas")
+    (tmp_path / "ensembles").mkdir()
+    with pytest.raises(InputError, match=r"/ensemlbes: no such folder \(did you mean `.*/ensembles`\?\)"):
+        find_ensembles(tmp_path / "ensemlbes")
     with pytest.raises(InputError, match=r"holds no entry; expected \{id\}/\{id\}\.pdb"):
         find_ensembles(tmp_path)
     (tmp_path / "a.txt").touch()

@@ -1,11 +1,14 @@
 """The registry: what a version holds, how it is found again, what a wrong name is told."""
 
 import ast
+import contextlib
 import importlib.metadata
+import itertools
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +16,7 @@ from click.testing import CliRunner
 from moedsr import checkpoint as checkpoint_module
 from moedsr.config import Config
 from moedsr.errors import InputError
+from moedsr_platform import registry
 from moedsr_platform.cli import main
 from moedsr_platform.model_reference import NEEDED, resolve
 from moedsr_platform.promotion import promote
@@ -29,6 +33,34 @@ def fake_checkpoint(folder: Path, step: int) -> Path:
     meta = {"step": step, "store_fingerprint": "f00d", "git_commit": "c0ffee"}
     (folder / "meta.json").write_text(json.dumps(meta))
     return folder
+
+
+class KilledError(Exception):
+    pass
+
+
+class Dying:
+    """A client whose process dies at one of its requests, before that is carried out or before it is ``answered``."""
+
+    def __init__(self, client: Any, request: int, *, answered: bool) -> None:
+        """``request``: its place, from 0."""
+        self._client, self._left, self._answered = client, request, answered
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            self._left -= 1
+            if self._left < 0 and not self._answered:
+                raise KilledError
+            answer = found(*arguments, **named)
+            if self._left < 0:
+                raise KilledError
+            return answer
+
+        return call
 
 
 class Store:
@@ -71,6 +103,38 @@ def test_a_version_says_where_it_comes_from(store: Store) -> None:
         "metric.val/iou": "0.5",
     }
     assert version.aliases == ["candidate"]
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_registration_that_is_killed_anywhere_leaves_one_version(
+    answered: bool, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at each of its requests to the store, and then repeated."""
+    (tmp_path / "file").write_text("model")
+    monkeypatch.setattr(registry, "_model_folder", lambda *arguments: contextlib.nullcontext(tmp_path))
+    experiment = store.client.get_run(store.trial).info.experiment_id
+    for request in itertools.count():
+        model, run = f"killed-{answered}-{request}", store.client.create_run(experiment).info.run_id
+
+        def again(client: Any, model: str = model, run: str = run) -> str:
+            return register(store.checkpoint, run, model=model, metrics={"val/iou": 0.5}, client=client)
+
+        try:
+            again(Dying(store.client, request, answered=answered))
+        except KilledError:
+            pass
+        else:
+            break
+        assert again(store.client) == "1"
+        (version,) = store.client.search_model_versions(f"name = '{model}'")
+        assert version.run_id == run
+        assert store.client.get_model_version_by_alias(model, "candidate").run_id == run
+        (logged,) = store.client.search_logged_models([experiment], filter_string=f"source_run_id = '{run}'")
+        assert logged.status == "READY"
+        assert [output.model_id for output in store.client.get_run(run).outputs.model_outputs] == [logged.model_id]
+        store.client.delete_registered_model(model)
+    store.client.delete_registered_model(model)
+    assert request > 8
 
 
 def test_a_version_holds_text_and_tensors_only(store: Store) -> None:

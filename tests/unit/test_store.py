@@ -3,6 +3,8 @@
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -194,3 +196,49 @@ def test_indices_that_lead_nowhere_are_told(tiny_store: SurfaceStore, tmp_path: 
     write_protein(tmp_path / source.name, tensors, read_metadata(source))
     with pytest.raises(InputError, match=rf"is damaged \(`{key}` leads beyond its {most} entries\)"):
         getattr(StoredProtein(tmp_path / source.name, "1l2y_A", None), key)
+
+
+READER = """
+import sys
+from moedsr.data.store import SurfaceStore
+store = SurfaceStore.open(sys.argv[1])
+for name in store.names():
+    protein = store.protein(name)
+    frames = [protein.frame(index) for index in range(len(protein))]
+print("read", flush=True)
+sys.stdin.read()
+"""
+
+
+def mapped(pid: int, folder: Path) -> dict[str, int]:
+    """KiB by kind that a process holds of the files of a folder: all of them are mapped, none was copied."""
+    sums = dict.fromkeys(("Rss", "Pss", "Private", "Shared"), 0)
+    own = False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if "-" in name.split()[0]:  # the line of a mapping: addresses, rights, file
+            own = str(folder) in line
+        elif own and (kind := name.partition("_")[0]) in sums and not name.startswith("Pss_"):
+            sums[kind] += int(value.split()[0])
+    return sums
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_readers_on_one_machine_share_their_pages(pristine: Path) -> None:
+    """Three trials on a machine hold what one holds: each page is there once, and belongs to all."""
+    command = [sys.executable, "-c", READER, str(pristine)]
+    readers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    try:
+        for reader in readers:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "read\n"
+        held = [mapped(reader.pid, pristine) for reader in readers]
+    finally:
+        for reader in readers:
+            reader.communicate()
+    size = sum(path.stat().st_size for path in pristine.glob("*.safetensors")) / 1024
+    for each in held:
+        assert 0.5 * size < each["Rss"] < 1.5 * size + 64  # in whole pages, with what the system reads ahead
+        assert each["Private"] + each["Shared"] == each["Rss"]
+        assert each["Private"] < 0.2 * each["Rss"]
+    assert sum(each["Pss"] for each in held) < 1.2 * max(each["Rss"] for each in held)

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from moedsr.errors import InputError
+from moedsr_platform.cli import main
 from moedsr_platform.sweep import check_variants
 from moedsr_platform.sweep_file import load_run, load_sweep
 
@@ -184,6 +186,31 @@ def test_an_unknown_variant_is_named_with_its_line(tmp_path: Path) -> None:
     run = write(tmp_path, "data: {source: mini-atlas}\nexpert:\n  kind: plian\n")
     with pytest.raises(InputError, match=r"sweep.yaml:3: expert.kind is `plian` \(did you mean `plain`"):
         check_variants(load_run(run), run)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (GOOD.replace("mini-atlas", "mini-atlsa"), 3, "atlsa: no such folder (did you mean `mini-atlas`?)"),
+        (GOOD.replace("source: mini-atlas", "store: stores/atals"), 3, "/stores/atals: no surface store; give"),
+    ],
+)
+def test_data_that_is_not_there_is_said_before_anything_starts(
+    text: str, line: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, text)
+    monkeypatch.setenv("MOEDSR_CACHE", str(tmp_path))
+    for command, number in (("sweep", line), ("train", 1)):
+        if command == "train":  # the section stands at the top level
+            path.write_text(next(row for row in text.splitlines() if "data:" in row).strip())
+        result = CliRunner().invoke(main, [command, str(path)])
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"moedsr: {path}:{number}: ")
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
+        result = CliRunner().invoke(main, [command, str(path), "--dry-run"])
+        assert result.exit_code == 0
+        assert re.search(rf"^missing: .*{re.escape(message)}", result.output, re.MULTILINE)
 
 
 def test_nothing_searched_needs_one_trial(tmp_path: Path) -> None:

@@ -112,6 +112,18 @@ def test_a_resumed_sweep_continues_its_runs(tracker: Tracker, uri: str, tmp_path
         assert len(runs) == 2
 
 
+def held(tracker: Tracker) -> list[object]:
+    """All that the store has of the tracker's experiment."""
+    found: list[object] = []
+    for run in sorted(tracker.client.search_runs([tracker.experiment_id]), key=lambda run: run.info.run_id):
+        found += [run.info.run_id, run.info.status, run.data.params, run.data.tags]
+        for name in sorted(run.data.metrics):
+            points = tracker.client.get_metric_history(run.info.run_id, name)
+            found.append((name, [(point.step, point.value) for point in points]))
+        found.append(sorted(Path(run.info.artifact_uri.removeprefix("file://")).rglob("*")))
+    return found
+
+
 def test_sweeps_of_one_name_are_told_apart(tracker: Tracker, uri: str, tmp_path: Path) -> None:
     """Two people sweep the same file into the same server, with the same trial ids."""
     found = set()
@@ -171,6 +183,30 @@ def test_requests_sent_twice_are_carried_out_once(tracker: Tracker, monkeypatch:
     assert tracker.drain()
     assert steps(tracker, trial, "train/loss") == [1, 2, 3]
     assert len(tracker.client.search_runs([tracker.experiment_id])) == 2
+
+
+def test_after_a_loss_of_power_all_may_be_sent_again(tracker: Tracker, uri: str, tmp_path: Path) -> None:
+    """The note of what was sent, and the emptying of the file, never reached the disk."""
+    folder = tmp_path / "tracking"
+    with Tracker.open(uri, tracker.experiment, folder=folder) as first:
+        with first._outbox._changed:  # nothing is taken from the queue, and so from the file, meanwhile
+            sweep = first.sweep_run("s", {}, {"trials": 2})
+            for number in (1, 2):
+                trial = first.trial_run(sweep, f"t{number}", config(), {})
+                first.log_history(trial, [(step, {"train/loss": 1 / step}) for step in (1, 2, 3)])
+                first.log_checkpoint(trial, checkpoint(tmp_path / f"checkpoint_{number}"))
+                first.finish_trial(trial, "COMPLETE" if number == 1 else "FAIL", "why")
+            first.finish_sweep(sweep, "| table |", best_run=trial, metrics={"val/iou": 0.5})
+            asked = (folder / "requests.jsonl").read_bytes()
+        assert first.drain()
+        before = held(first)
+    assert not (folder / "requests.jsonl").stat().st_size
+    (folder / "requests.jsonl").write_bytes(asked)
+    (folder / "sent_up_to").unlink()
+    with Tracker.open(uri, tracker.experiment, folder=folder) as again:
+        assert again.found == asked.count(b"\n")
+        assert again.drain()
+        assert held(again) == before
 
 
 def test_what_waits_for_one_store_is_not_sent_to_another(tmp_path: Path) -> None:

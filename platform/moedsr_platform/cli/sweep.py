@@ -54,7 +54,7 @@ def start(
         found = found.renamed(name)
     if results is not None:
         os.environ["MOEDSR_HOME"] = str(results.absolute())
-    from moedsr_platform.sweep import Request, check_variants, run_sweep
+    from moedsr_platform.sweep import Request, check_data_of, check_variants, run_sweep
 
     check_variants(found, file)
     if dry_run:
@@ -62,6 +62,7 @@ def start(
 
         click.echo(describe(found, address))
         return
+    check_data_of(found, file)
     given = {"--name": name, "--results": results, "--address": address}
     flags = tuple(str(word) for flag, value in given.items() if value is not None for word in (flag, value))
     if resume is None:

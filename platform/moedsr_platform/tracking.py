@@ -25,6 +25,7 @@ from moedsr_platform.journal import Journal, is_waiting
 from moedsr_platform.outbox import POINTS, Outbox
 from moedsr_platform.run_artifacts import stage_checkpoint
 from moedsr_platform.run_writer import STATE_TAG, RunWriter, is_permanent, readable
+from moedsr_platform.server_metrics import ServerMetrics
 from moedsr_platform.sqlite_metrics import SqliteMetrics
 from moedsr_platform.sweep_page import comparison_view
 from moedsr_platform.tracking_store import (
@@ -122,12 +123,18 @@ class Tracker:
         artifacts = artifact_folder(uri)
         database = sqlite_path(uri)
         self._metrics = SqliteMetrics(database) if database else None
+        quickly = self._metrics or (ServerMetrics(uri) if uri.startswith("http") else None)
         self._writer = RunWriter(
-            client, experiment, artifacts.as_uri() if artifacts else None, self._files, self._metrics
+            client,
+            experiment,
+            artifacts.as_uri() if artifacts else None,
+            self._files,
+            quickly.write if quickly is not None else None,
         )
         journal = Journal(self.folder)
         self._sweep_key = _identity(self.folder, uri)
         self._links: dict[str, str] = {}
+        self._compared: str | None = None  # the run whose trials a view compares
         self._outbox = Outbox(journal, self._writer.send, is_permanent)
 
     @classmethod
@@ -179,6 +186,7 @@ class Tracker:
         self._begin(self._sweep_key, name, None, {**own, **tags}, params)
         self._links = {"Ray dashboard": tags[DASHBOARD_TAG]} if DASHBOARD_TAG in tags else {}
         metric, mode = tags.get(OBJECTIVE_TAG, "val/iou"), tags.get(MODE_TAG, "max")
+        self._compared = self._sweep_key
         self._put("view", self._sweep_key, state=comparison_view(self._sweep_key, searched, metric, mode))
         if sweep_file is not None and sweep_file.is_file():
             text = sweep_file.read_text(encoding="utf-8")
@@ -197,6 +205,7 @@ class Tracker:
     ) -> str:
         """The run of a trial, new or found again by its trial id within its sweep; returns its key.
 
+        ``name`` is what the list of runs shows, the id where there is none.
         ``goes_on`` is False for a trial that ended before a resume: its run stays closed.
         """
         run = f"{self._sweep_key}/{trial_id}"
@@ -208,8 +217,7 @@ class Tracker:
             "moedsr.seed": str(config.training.seed),
             "mlflow.source.name": "moedsr",
         }
-        title = name or trial_name(trial_id, config)
-        self._begin(run, title, sweep_run, {**own, **tags}, config.flat(), reopen=goes_on)
+        self._begin(run, name or trial_id, sweep_run, {**own, **tags}, config.flat(), reopen=goes_on)
         if goes_on:
             text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
             self._put("text", run, file="config.yaml", text=text)
@@ -238,13 +246,12 @@ class Tracker:
         """
         self._put("upload", run, folder=stage_checkpoint(checkpoint, self._files, run.split("/")[-1]).name)
 
-    def finish_trial(self, run: str, state: State, reason: str | None = None) -> None:
-        """Close a trial's run; ``reason`` says why it was pruned or failed."""
-        tags = {
-            STATE_TAG: state,
-            **({"moedsr.reason": reason, "mlflow.note.content": reason} if reason else {}),
-        }
-        self._put("end", run, status=STATUS[state], tags=tags)
+    def finish_trial(self, run: str, state: State, reason: str | None = None, *, note: str | None = None) -> None:
+        """Close a trial's run; ``reason`` says why it was pruned or failed, ``note`` stands on the run's page."""
+        if note or reason:
+            self._put("note", run, text=note or reason, links=self._links, best=run, compared=self._compared)
+        why = {"moedsr.reason": reason} if reason else {}
+        self._put("end", run, status=STATUS[state], tags={STATE_TAG: state, **why})
 
     def suspend(self, run: str) -> None:
         """Close the run of what was interrupted; it goes on when it is begun again."""
@@ -275,7 +282,8 @@ class Tracker:
         if best_run is not None:
             self._put("best", run, tag=BEST_TAG, best=best_run)
         self._put("text", run, file="results.md", text=table)
-        self._put("note", run, text=table if note is None else note, links=self._links, best=best_run)
+        shown = table if note is None else note
+        self._put("note", run, text=shown, links=self._links, best=best_run, compared=run)
         self._put("end", run, status=STATUS[state], tags={STATE_TAG: state})
 
     def register(
@@ -370,12 +378,6 @@ def _identity(folder: Path, uri: str) -> str:
         temporary.write_text(json.dumps({**known, "store": address}) + "\n", encoding="utf-8")
         temporary.replace(file)
     return str(known["key"])
-
-
-def trial_name(trial_id: str, config: Config) -> str:
-    """What tells a trial from its neighbours in the list of runs."""
-    expert = config.expert
-    return f"{trial_id}: {expert.count} experts, l{config.router.l_max}, code {expert.latent_size}"
 
 
 def _user() -> str:

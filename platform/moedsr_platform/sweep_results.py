@@ -53,6 +53,18 @@ def find_sweep(client: "MlflowClient", name: str | None, experiment: str = EXPER
     raise InputError(f"no sweep {name!r}{did_you_mean(str(name), names)}; sweeps: {', '.join(names[:10])}")
 
 
+def find_single(client: "MlflowClient", name: str | None, experiment: str = EXPERIMENT) -> "Run | None":
+    """The latest run of `moedsr train`, of that name where one is given; None where there is none."""
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return None
+    named = "" if name is None else f" AND tags.`{SWEEP_TAG}` = '{name}'"
+    runs = client.search_runs(
+        [found.experiment_id], f"tags.`moedsr.kind` = 'trial'{named}", order_by=["start_time DESC"]
+    )
+    return next((run for run in runs if PARENT_TAG not in run.data.tags), None)
+
+
 def trials_of(client: "MlflowClient", sweep: "Run") -> list["Run"]:
     """Every trial of a sweep with the scores of its best validation, best first; those without a score last."""
     runs: list[Run] = []

@@ -60,9 +60,10 @@ def experts(
 ) -> None:
     """Which expert serves which protein, and what sets the experts' proteins apart.
 
-    RUN is a trial's run id, or a sweep, which stands for its best trial. The second table tests whether experts
-    specialise: by sequence, size, secondary structure and, with --annotations, by whatever is known of the proteins.
-    p-values come from random reassignments of the proteins. All of it is kept with the run, under routing/.
+    RUN is a trial's run id, the name of what `moedsr train` made, or a sweep, which stands for its best trial. The
+    second table tests whether experts specialise: by sequence, size, secondary structure and, with --annotations, by
+    whatever is known of the proteins. p-values come from random reassignments of the proteins. All of it is kept with
+    the run, under routing/.
     """
     from moedsr_platform.routing_annotations import annotate
     from moedsr_platform.specialisation_table import specialisation_table
@@ -128,8 +129,8 @@ def table1(models: tuple[str, ...], split: str, csv_file: Path | None, png_file:
 def table3(run: str | None, csv_file: Path | None) -> None:
     """The proteins of each expert, and how alike their sequences are (Table 3).
 
-    RUN is a trial's run id, or a sweep, which stands for its best trial. Identity is that of global alignments over
-    the shorter sequence; `moedsr report experts` tests other properties, too.
+    RUN is a trial's run id, the name of what `moedsr train` made, or a sweep, which stands for its best trial. Identity
+    is that of global alignments over the shorter sequence; `moedsr report experts` tests other properties, too.
     """
     from moedsr_platform.paper_tables import specialists_table
     from moedsr_platform.tracking import connect
@@ -233,10 +234,10 @@ def _give(table: Table, csv_file: Path | None) -> None:
 
 
 def _trial(client: "MlflowClient", reference: str | None) -> "Run":
-    """A trial's run, from its run id or through its sweep."""
+    """A trial's run, from its run id or through its sweep; or the run of `moedsr train`."""
     from mlflow.exceptions import MlflowException
 
-    from moedsr_platform.sweep_results import find_sweep, trials_of
+    from moedsr_platform.sweep_results import find_single, find_sweep, trials_of
     from moedsr_platform.tracking import BEST_TAG, TRIAL_TAG
 
     if reference:
@@ -246,7 +247,13 @@ def _trial(client: "MlflowClient", reference: str | None) -> "Run":
             run = None
         if run is not None and TRIAL_TAG in run.data.tags:
             return run
-    chosen = find_sweep(client, reference)
+    try:
+        chosen = find_sweep(client, reference)
+    except InputError:
+        single = find_single(client, reference)
+        if single is None:
+            raise
+        return single
     best = chosen.data.tags.get(BEST_TAG)
     if best:
         return client.get_run(best)

@@ -13,10 +13,11 @@ from moedsr_platform.full_disk import FULL
 from moedsr_platform.interruption import Interruption
 from moedsr_platform.nodes import needs
 from moedsr_platform.progress import Display, WaitingNotice
+from moedsr_platform.run_names import SWEEP_TAG
 from moedsr_platform.search_space import describe
 from moedsr_platform.sweep_log import SweepLog
 from moedsr_platform.sweep_page import BEST, BEST_SCORES, trial_note
-from moedsr_platform.tracking import SWEEP_TAG, Tracker
+from moedsr_platform.tracking import Tracker
 from moedsr_platform.trial import FAILURE, UNSAVED, TrialSpec, reason_of
 from moedsr_platform.trial_folder import pause_trial
 from moedsr_platform.worker import CHECKPOINT, ENDED, HISTORY, STEP

@@ -13,7 +13,8 @@ import moedsr
 from moedsr.errors import InputError
 from moedsr_platform.model_reference import CHECKPOINT, check_checkpoint
 from moedsr_platform.run_artifacts import copy_checkpoint
-from moedsr_platform.tracking import COMMIT_TAG, MODE_TAG, OBJECTIVE_TAG, STORE_TAG, SWEEP_TAG, connect
+from moedsr_platform.run_names import COMMIT_TAG, MODE_TAG, OBJECTIVE_TAG, STORE_TAG, SWEEP_TAG
+from moedsr_platform.tracking_client import connect
 from moedsr_platform.verdict import verdict
 
 if TYPE_CHECKING:

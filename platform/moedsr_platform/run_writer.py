@@ -15,6 +15,7 @@ from moedsr_platform.journal import Request
 from moedsr_platform.outbox import Point
 from moedsr_platform.routing_report import RoutingHistory
 from moedsr_platform.run_artifacts import add_routing, take_staged
+from moedsr_platform.run_names import KEY_TAG, PARENT_TAG, STATE_TAG
 from moedsr_platform.sweep_page import MODE, PICTURES, VIEW_TAG, view_address
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ LONGEST_VALUE = 6000  # characters of a parameter
 LONGEST_TAG = 8000
 BATCH_PARAMS = 100
 LOAD_METRIC, ENTROPY_METRIC = "routing/load_", "routing/entropy"
-KEY_TAG = "moedsr.run_key"
-PARENT_TAG = "mlflow.parentRunId"
-STATE_TAG = "moedsr.state"
 
 
 class RunWriter:

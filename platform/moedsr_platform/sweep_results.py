@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from moedsr.config_file import did_you_mean
 from moedsr.errors import InputError
 from moedsr_platform.best_validation import at_best
-from moedsr_platform.run_writer import PARENT_TAG, STATE_TAG
+from moedsr_platform.run_names import EXPERIMENT, MODE_TAG, OBJECTIVE_TAG, PARENT_TAG, STATE_TAG, SWEEP_TAG, TRIAL_TAG
 from moedsr_platform.seed_means import SEED, by_point, mean_text
 from moedsr_platform.tables import Table, number
-from moedsr_platform.tracking import EXPERIMENT, MODE_TAG, OBJECTIVE_TAG, SWEEP_TAG, TRIAL_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

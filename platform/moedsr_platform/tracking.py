@@ -24,88 +24,33 @@ from moedsr.errors import InputError
 from moedsr_platform.journal import Journal, is_waiting
 from moedsr_platform.outbox import POINTS, Outbox
 from moedsr_platform.run_artifacts import stage_checkpoint
-from moedsr_platform.run_writer import STATE_TAG, RunWriter, is_permanent, readable
+from moedsr_platform.run_names import (
+    BEST_TAG,
+    DASHBOARD_TAG,
+    EXPERIMENT,
+    MODE_TAG,
+    OBJECTIVE_TAG,
+    STATE_TAG,
+    SWEEP_TAG,
+    TRIAL_TAG,
+)
+from moedsr_platform.run_writer import RunWriter, is_permanent, readable
 from moedsr_platform.server_metrics import ServerMetrics
 from moedsr_platform.sqlite_metrics import SqliteMetrics
 from moedsr_platform.sweep_page import comparison_view
-from moedsr_platform.tracking_store import (
-    SQLITE,
-    artifact_folder,
-    check_store,
-    migration_lock,
-    sqlite_path,
-    store_uri,
-    without_password,
-)
+from moedsr_platform.tracking_client import connect, new_client
+from moedsr_platform.tracking_store import artifact_folder, sqlite_path, store_uri, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 log = logging.getLogger(__name__)
 
-SWEEP_TAG = "moedsr.sweep_id"
-TRIAL_TAG = "moedsr.trial_id"
-BEST_TAG = "moedsr.best_run"
-OBJECTIVE_TAG, MODE_TAG = "moedsr.objective", "moedsr.mode"
-DASHBOARD_TAG = "moedsr.ray_dashboard"
-STORE_TAG, COMMIT_TAG = "moedsr.store_fingerprint", "moedsr.git_commit"
-EXPERIMENT = "moe-dsr"
-
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 STATUS: Mapping[State, str] = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 """MLflow's run status; that a run was pruned stands in its tag, because MLflow shows KILLED as a failure."""
 
 History = Sequence[tuple[int, Mapping[str, float]]]
-
-
-def connect(uri: str | None = None, *, create: bool = True) -> "MlflowClient":
-    """A client of the store in use, migrated, or an error within seconds.
-
-    Raises:
-        InputError: see ``check_store``; or the store refuses the first request.
-    """
-    address = store_uri(uri)
-    check_store(address, create=create)
-    try:
-        with migration_lock(address):
-            _make(address)
-            client = _client(address)
-            client.search_experiments(max_results=1)
-    except Exception as error:
-        where = without_password(address)
-        if getattr(error, "error_code", None) == "UNAUTHENTICATED":
-            raise InputError(
-                f"tracking server {where} asks who you are: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-            ) from error
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"tracking store {where} refuses to work: {first[:200]}") from error
-    return client
-
-
-def _make(address: str) -> None:
-    """A SQLite store appears complete: in one whose making was killed, MLflow trips over its own tables for ever."""
-    path = sqlite_path(address)
-    if path is None or (path.exists() and path.stat().st_size):
-        return
-    aside = path.with_name(f".{path.name}.new")
-    for left in path.parent.glob(f"{aside.name}*"):
-        left.unlink()
-    _client(f"{SQLITE}{aside}")
-    aside.replace(path)
-
-
-def _client(address: str) -> "MlflowClient":
-    """A client that has asked nothing yet; of a SQLite store, which is made by then."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the outbox is the patient one
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import mlflow  # a second long, and it reads the environment
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
 
 
 class Tracker:
@@ -154,7 +99,7 @@ class Tracker:
             InputError: the store cannot be reached or written, or another process has the folder open.
         """
         address = store_uri(uri)
-        client = _client(address) if away else connect(address)
+        client = new_client(address) if away else connect(address)
         tracker = cls(client, address, experiment, folder)
         if not away:
             tracker._writer.experiment_id()

@@ -7,7 +7,7 @@ import pytest
 
 from moedsr.errors import InputError
 from moedsr_platform.sweep import check_variants
-from moedsr_platform.sweep_file import load_run, load_sweep
+from moedsr_platform.sweep_loading import load_run, load_sweep
 
 GOOD = """\
 name: demo

@@ -16,9 +16,10 @@ from moedsr.config import Config
 from moedsr.errors import InputError
 from moedsr_platform import outbox, tracking
 from moedsr_platform.journal import Request
-from moedsr_platform.run_writer import PARENT_TAG
+from moedsr_platform.run_names import PARENT_TAG
 from moedsr_platform.sweep_results import find_sweep, sweep_table
-from moedsr_platform.tracking import Tracker, connect
+from moedsr_platform.tracking import Tracker
+from moedsr_platform.tracking_client import connect
 from moedsr_platform.tracking_store import check_store, results_folder, store_uri
 
 

@@ -123,7 +123,7 @@ def write_specialisation(
 
 def _dots(axis: Axes, experts: np.ndarray, values: np.ndarray) -> None:
     aside = np.random.default_rng(0).uniform(-0.22, 0.22, len(values))  # so that equal values stay visible
-    axis.scatter(experts + aside, values, s=10, alpha=0.7, color="#4477aa", linewidths=0)
+    axis.scatter(experts + aside, values, s=10, alpha=0.7, color="#4477aa", linewidths=0, zorder=3)
     for expert in np.unique(experts):
         own = values[(experts == expert) & np.isfinite(values)]
         if len(own):

@@ -16,10 +16,10 @@ from pathlib import Path
 from browser import CHROMIUM, DRIVER, MISSING, Browser, browser
 from PIL import Image
 
-from moedsr_platform.run_writer import KEY_TAG
+from moedsr_platform.run_names import KEY_TAG
 from moedsr_platform.sweep_page import MODE, view_address
 from moedsr_platform.sweep_results import find_sweep
-from moedsr_platform.tracking import connect
+from moedsr_platform.tracking_client import connect
 
 CLOSE_ASSISTANT = """for (const button of document.querySelectorAll('button'))
   if (button.getAttribute('aria-label') === 'Close' || button.innerText === 'Show more') button.click()"""

@@ -13,14 +13,19 @@ from moedsr_platform.full_disk import FULL
 from moedsr_platform.interruption import Interruption
 from moedsr_platform.nodes import needs
 from moedsr_platform.progress import Display, WaitingNotice
+from moedsr_platform.run_names import SWEEP_TAG
+from moedsr_platform.search_space import describe
 from moedsr_platform.sweep_log import SweepLog
-from moedsr_platform.sweep_page import BEST, BEST_SCORES
-from moedsr_platform.tracking import SWEEP_TAG, Tracker, trial_name
+from moedsr_platform.sweep_page import BEST, BEST_SCORES, trial_note
+from moedsr_platform.tracking import Tracker
 from moedsr_platform.trial import FAILURE, UNSAVED, TrialSpec, reason_of
 from moedsr_platform.trial_folder import pause_trial
 from moedsr_platform.worker import CHECKPOINT, ENDED, HISTORY, STEP
 
 PREFIXES = ("train/", "val/", "naive/", "random/", "smoothed/", "oracle/", "routing/", "perf/", "system/")
+
+LONGEST_NAME = 160
+"""Characters of a run's name, which is the searched values: legends and lists show its beginning."""
 
 
 class SweepListener:
@@ -54,7 +59,8 @@ class SweepListener:
         """The MLflow run of a trial, made when it is first asked for."""
         if row.trial_id not in self.runs:
             config = self.spec.config(row.params)
-            name = trial_name(f"trial {row.number}", config) if self.parent else self.tags[SWEEP_TAG]
+            searched = f"trial {row.number}: {describe(row.params)}"[:LONGEST_NAME]
+            name = searched if self.parent else self.tags[SWEEP_TAG]
             self.runs[row.trial_id] = self.tracker.trial_run(
                 self.parent, row.trial_id, config, self.tags, name=name, goes_on=row.state not in boards.ENDED
             )
@@ -106,7 +112,8 @@ class SweepListener:
             return
         row = self.board.end(trial_id, failure)
         assert row.state in boards.ENDED
-        self.tracker.finish_trial(self.run_of(row), row.state, row.reason)  # type: ignore[arg-type]
+        note = trial_note(self.board, row)
+        self.tracker.finish_trial(self.run_of(row), row.state, row.reason, note=note)  # type: ignore[arg-type]
         # last, and what the log lacks happens again: said twice is harmless, not said is not
         self.log.ended(trial_id, row.step, failure)
         self.board.save(self.saved)

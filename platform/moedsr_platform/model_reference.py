@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from moedsr.config_file import did_you_mean
 from moedsr.errors import InputError
-from moedsr_platform.tracking import BEST_TAG, connect
+from moedsr_platform.run_names import BEST_TAG
+from moedsr_platform.tracking_client import connect
 from moedsr_platform.tracking_store import cache_folder
 
 if TYPE_CHECKING:

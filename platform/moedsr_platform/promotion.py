@@ -8,7 +8,8 @@ from moedsr.errors import InputError
 from moedsr_platform.evaluation_record import EvaluationRecord
 from moedsr_platform.model_reference import find_version
 from moedsr_platform.registry import CANDIDATE, EVALUATION_TAG, METRIC_TAG
-from moedsr_platform.tracking import MODE_TAG, OBJECTIVE_TAG, STORE_TAG, connect
+from moedsr_platform.run_names import MODE_TAG, OBJECTIVE_TAG, STORE_TAG
+from moedsr_platform.tracking_client import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -13,7 +13,9 @@ import moedsr
 from moedsr.errors import InputError
 from moedsr_platform.model_reference import CHECKPOINT, check_checkpoint
 from moedsr_platform.run_artifacts import copy_checkpoint
-from moedsr_platform.tracking import COMMIT_TAG, MODE_TAG, OBJECTIVE_TAG, STORE_TAG, SWEEP_TAG, connect
+from moedsr_platform.run_names import COMMIT_TAG, MODE_TAG, OBJECTIVE_TAG, STORE_TAG, SWEEP_TAG
+from moedsr_platform.tracking_client import connect
+from moedsr_platform.verdict import verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -217,5 +219,7 @@ def _tags(checkpoint: Path, run: "Run", metrics: Mapping[str, float]) -> dict[st
 
 
 def _description(tags: Mapping[str, str]) -> str:
-    metrics = ", ".join(f"{key.removeprefix(METRIC_TAG)} {value}" for key, value in tags.items() if METRIC_TAG in key)
-    return f"Step {tags[STEP_TAG]} of run {tags['moedsr.run_id']}; chosen by {metrics or 'hand'}."
+    """In a line: where the version comes from, and how it did; all of its scores are tags."""
+    scores = {key.removeprefix(METRIC_TAG): float(value) for key, value in tags.items() if key.startswith(METRIC_TAG)}
+    how = verdict(scores, tags.get(OBJECTIVE_TAG, "val/iou"), tags.get(MODE_TAG, "max"), "this model")
+    return f"Step {tags[STEP_TAG]} of run {tags['moedsr.run_id']}." + (f" {how}." if how else "")

@@ -5,7 +5,7 @@ looked for before it is made, a step is stored once, a file or tag is overwritte
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -15,7 +15,7 @@ from moedsr_platform.journal import Request
 from moedsr_platform.outbox import Point
 from moedsr_platform.routing_report import RoutingHistory
 from moedsr_platform.run_artifacts import add_routing, take_staged
-from moedsr_platform.sqlite_metrics import SqliteMetrics
+from moedsr_platform.run_names import KEY_TAG, PARENT_TAG, STATE_TAG
 from moedsr_platform.sweep_page import MODE, PICTURES, VIEW_TAG, view_address
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ LONGEST_VALUE = 6000  # characters of a parameter
 LONGEST_TAG = 8000
 BATCH_PARAMS = 100
 LOAD_METRIC, ENTROPY_METRIC = "routing/load_", "routing/entropy"
-KEY_TAG = "moedsr.run_key"
-PARENT_TAG = "mlflow.parentRunId"
-STATE_TAG = "moedsr.state"
 
 
 class RunWriter:
@@ -42,7 +39,7 @@ class RunWriter:
         experiment: name; made where it is missing.
         artifacts: where a new experiment's files lie; None lets the server decide.
         files: folder of the files that wait to be uploaded.
-        metrics: writes metrics into an embedded store; None where a server has it.
+        metrics: adds points to a run by a shorter way than MLflow's, False where it cannot; None: there is none.
     """
 
     def __init__(
@@ -51,7 +48,7 @@ class RunWriter:
         experiment: str,
         artifacts: str | None,
         files: Path,
-        metrics: SqliteMetrics | None = None,
+        metrics: Callable[[str, Sequence[Point]], bool] | None = None,
     ) -> None:
         self.client = client
         self.experiment = experiment
@@ -59,7 +56,7 @@ class RunWriter:
         self.abandoned = 0
         self._artifacts = artifacts
         self._files = files
-        self._metrics = metrics
+        self._add_quickly = metrics
         self._experiment_id: str | None = None
         self._run_ids: dict[str, str] = {}
         self._last_steps: dict[str, dict[str, int]] = {}  # run -> metric -> last step in the store
@@ -147,18 +144,24 @@ class RunWriter:
         """The view of MLflow's UI that compares the trials of a sweep, under the key of its run."""
         self.client.set_experiment_tag(self.experiment_id(), f"{VIEW_TAG}{run}", state)
 
-    def do_note(self, run: str, text: str, links: Mapping[str, str], best: str | None) -> None:
-        """What stands on the page of a sweep's run: links, the result table, pictures of its best run."""
-        shown = {"compare the trials": f"#{view_address(self.experiment_id(), run)}"}
+    def do_note(
+        self, run: str, text: str, links: Mapping[str, str], best: str | None, compared: str | None = None
+    ) -> None:
+        """What stands on a run's page: links, how it did, pictures of ``best``.
+
+        ``compared``: the run whose trials a view compares.
+        """
+        shown = {"compare the trials": f"#{view_address(self.experiment_id(), compared)}"} if compared else {}
         pictures = []
         if best is not None:
             best_id = self.run_id(best)
-            shown["the best trial"] = f"#/experiments/{self.experiment_id()}/runs/{best_id}?{MODE}"
+            if best != run:
+                shown["the best trial"] = f"#/experiments/{self.experiment_id()}/runs/{best_id}?{MODE}"
             there = {file.path for path in PICTURES for file in self.client.list_artifacts(best_id, path.split("/")[0])}
             address = f"get-artifact?run_uuid={best_id}&path="
             pictures = [f"![{path}]({address}{quote(path, safe='')})" for path in PICTURES if path in there]
         head = " · ".join(f"[{name}]({address})" for name, address in {**shown, **links}.items())
-        self.do_tags(run, {"mlflow.note.content": "\n\n".join([head, text, *pictures])})
+        self.do_tags(run, {"mlflow.note.content": "\n\n".join(part for part in (head, text, *pictures) if part)})
 
     def do_best(self, run: str, tag: str, best: str) -> None:
         """Notes the id of a sweep's best run as its tag."""
@@ -196,7 +199,7 @@ class RunWriter:
     def _add(self, run_id: str, points: Sequence[Point]) -> None:
         from mlflow.entities import Metric
 
-        if self._metrics is None or not self._metrics.write(run_id, points):
+        if self._add_quickly is None or not self._add_quickly(run_id, points):
             metrics = [Metric(name, value, stamp, step) for name, value, step, stamp in points]
             self.client.log_batch(run_id, metrics=metrics)
 

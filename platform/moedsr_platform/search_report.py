@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moedsr.errors import InputError
-from moedsr_platform.run_writer import STATE_TAG
+from moedsr_platform.run_names import STATE_TAG
 from moedsr_platform.samplers import experimental
 from moedsr_platform.seed_means import SEED
-from moedsr_platform.sweep_file import Objective, SweepFile, load_sweep
+from moedsr_platform.sweep_file import Objective, SweepFile
+from moedsr_platform.sweep_loading import load_sweep
 from moedsr_platform.sweep_results import trials_of
 from moedsr_platform.tables import Table, number
 

@@ -85,7 +85,8 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
 
 
 def _run(request: Request, show: Display, interruption: Interruption, held: contextlib.ExitStack) -> Board:
-    from moedsr_platform.tracking import Tracker, connect
+    from moedsr_platform.tracking import Tracker
+    from moedsr_platform.tracking_client import connect
 
     sweep = request.sweep
     folder = old_folder(sweep) if request.resume else None

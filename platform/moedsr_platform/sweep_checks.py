@@ -3,7 +3,7 @@
 Every problem is one line with the file's line number, the rule, and the nearest valid choice.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moedsr.config_file import KeyPath, YamlSource, did_you_mean
 from moedsr.errors import InputError
@@ -17,9 +17,7 @@ from moedsr_platform.search_space import (
     problem_with,
     searchable_keys,
 )
-
-if TYPE_CHECKING:
-    from moedsr_platform.sweep_file import SweepFile
+from moedsr_platform.sweep_file import SweepFile
 
 
 def check_domains(source: YamlSource, search: dict[str, Any]) -> None:
@@ -58,7 +56,7 @@ def check_domains(source: YamlSource, search: dict[str, Any]) -> None:
             raise InputError(f"{where}: `{key}`: when must be another search key and its values, {{key: [value, ...]}}")
 
 
-def check_search(source: YamlSource, sweep: "SweepFile") -> None:
+def check_search(source: YamlSource, sweep: SweepFile) -> None:
     """Rules between the domains, the base, the sampler and the rest of the file.
 
     Raises:
@@ -108,7 +106,7 @@ def _check_condition(source: YamlSource, search: dict[str, Domain], key: str) ->
                 raise InputError(f"{where}: `{key}`: when asks for {_not_among(name, value, above[name])}")
 
 
-def _check_stores(source: YamlSource, sweep: "SweepFile") -> None:
+def _check_stores(source: YamlSource, sweep: SweepFile) -> None:
     """A store that is named is one store."""
     varied = [key for key in sweep.search if key.startswith(PREPARE)]
     if not varied:
@@ -120,7 +118,7 @@ def _check_stores(source: YamlSource, sweep: "SweepFile") -> None:
         )
 
 
-def _check_seeds_and_trials(source: YamlSource, sweep: "SweepFile") -> None:
+def _check_seeds_and_trials(source: YamlSource, sweep: SweepFile) -> None:
     if sweep.seeds > 1 and "training.seed" in sweep.search:
         where = source.where(("search", "training.seed"))
         raise InputError(f"{where}: `training.seed` is searched, but `seeds: {sweep.seeds}` sets it")
@@ -130,7 +128,7 @@ def _check_seeds_and_trials(source: YamlSource, sweep: "SweepFile") -> None:
         raise InputError(f"{source.where(('trials',))}: `trials` is {sweep.points}, but nothing is searched; use seeds")
 
 
-def _check_gate(source: YamlSource, sweep: "SweepFile") -> None:
+def _check_gate(source: YamlSource, sweep: SweepFile) -> None:
     """The one rule between two keys that a sampler could break."""
     keys = ("expert.count", "gate.top_k")
     own = {"expert.count": sweep.base.expert.count, "gate.top_k": sweep.base.gate.top_k}
@@ -144,7 +142,7 @@ def _check_gate(source: YamlSource, sweep: "SweepFile") -> None:
             )
 
 
-def _check_start(source: YamlSource, sweep: "SweepFile") -> None:
+def _check_start(source: YamlSource, sweep: SweepFile) -> None:
     """Starting points lie in the search space."""
     if sweep.start and sweep.sampler == "grid":
         raise InputError(f"{source.where(('start',))}: `start` is of no use: `sampler: grid` tries every point anyway")
@@ -172,7 +170,7 @@ def _check_start(source: YamlSource, sweep: "SweepFile") -> None:
                 )
 
 
-def _check_objectives(source: YamlSource, sweep: "SweepFile") -> None:
+def _check_objectives(source: YamlSource, sweep: SweepFile) -> None:
     """The first is a score, the second another metric; NSGA-II weighs two."""
     where = source.where(("objective",))
     metrics = [objective.metric for objective in sweep.objectives]

@@ -1,16 +1,13 @@
 """The sweep file and the run file: one YAML file that says everything a command is to do."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from moedsr.config import Config, Positive, Section
-from moedsr.config_file import YamlSource
 from moedsr.errors import InputError
 from moedsr_platform.search_space import Domain, Scalar, space_size
-from moedsr_platform.sweep_checks import check_domains, check_search
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -202,36 +199,3 @@ class SweepFile(Section):
         if re.fullmatch(NAME_PATTERN, name) is None:
             raise InputError(f"--name is {name!r}, but must be letters, digits, dots, dashes and underscores")
         return self.model_copy(update={"name": name})
-
-
-def load_sweep(path: Path) -> SweepFile:
-    """The sweep of a YAML file, checked as far as can be without data and cluster.
-
-    Raises:
-        InputError: the first problem, with file and line.
-    """
-    source = YamlSource(path)
-    if "base" not in source.data and "data" in source.data:
-        raise InputError(f"{source.where(('data',))}: this is a run file, not a sweep: use `moedsr train {path}`")
-    source.data.setdefault("name", path.stem)
-    search = source.data.get("search")
-    if isinstance(search, dict):
-        check_domains(source, search)
-    sweep = source.build(SweepFile)
-    check_search(source, sweep)
-    return sweep
-
-
-def load_run(path: Path) -> SweepFile:
-    """A run file as the sweep of one trial that it is.
-
-    Raises:
-        InputError: the first problem, with file and line.
-    """
-    source = YamlSource(path)
-    if "base" in source.data:
-        raise InputError(f"{source.where(('base',))}: this is a sweep file, not a run: use `moedsr sweep {path}`")
-    source.data.setdefault("name", path.stem)
-    run = source.build(RunFile)
-    base = Config(**{name: getattr(run, name) for name in Config.model_fields})
-    return SweepFile(name=run.name, base=base, resources=run.resources, register=run.register_as)

@@ -3,11 +3,15 @@
 import json
 from collections.abc import Sequence
 
-from moedsr_platform.board import Board
+from moedsr_platform.board import Board, Row
+from moedsr_platform.search_space import describe
 from moedsr_platform.verdict import verdict
 
 ROWS = 20
 """Trials in the note; a note has little room, and ``results.md`` holds them all."""
+
+SPACE = " &ensp;"
+"""Behind a cell: MLflow's UI leaves none between the columns of a note's table."""
 
 VIEW_TAG = "mlflow.sharedViewState."
 """Of an experiment, with a name behind: MLflow's UI opens such a view by ``viewStateShareKey=<name>``."""
@@ -31,12 +35,20 @@ def sweep_note(board: Board) -> str:
     """How the sweep did, in Markdown: the verdict, and its best trials."""
     best = board.best
     rows = sorted(board.rows.values(), key=lambda row: board.sign * row.best.get(board.metric, -board.sign * 1e9))[::-1]
-    lines = [board.header(), ["---"] * len(board.header()), *(board.cells(row) for row in rows[:ROWS])]
+    head, *cells = ([f"{cell}{SPACE}" for cell in line] for line in (board.header(), *map(board.cells, rows[:ROWS])))
     wide = board.header().index("parameters")  # last, so that the scores are seen first
-    table = "\n".join("| " + " | ".join([*line[:wide], *line[wide + 1 :], line[wide]]) + " |" for line in lines)
+    lines = [[*line[:wide], *line[wide + 1 :], line[wide]] for line in (head, ["---"] * len(head), *cells)]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     sentence = verdict(best.best, board.metric, board.mode) if best is not None and not board.memorised else None
     more = f"The best {ROWS} of {len(rows)} trials; all of them are in `results.md`." if len(rows) > ROWS else None
     return "\n\n".join(part for part in (sentence, table, more) if part)
+
+
+def trial_note(board: Board, row: Row) -> str | None:
+    """How a trial did, in Markdown, and why it ended early; None where there is nothing to say."""
+    sentence = None if board.memorised else verdict(row.best, board.metric, board.mode, "this trial's best model")
+    values = describe(row.params)
+    return "\n\n".join(part for part in (row.reason, sentence, values and f"Searched: {values}") if part) or None
 
 
 def comparison_view(run: str, searched: Sequence[str], metric: str, mode: str) -> str:

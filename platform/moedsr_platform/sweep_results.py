@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from moedsr.config_file import did_you_mean
 from moedsr.errors import InputError
 from moedsr_platform.best_validation import at_best
-from moedsr_platform.run_writer import PARENT_TAG, STATE_TAG
+from moedsr_platform.run_names import EXPERIMENT, MODE_TAG, OBJECTIVE_TAG, PARENT_TAG, STATE_TAG, SWEEP_TAG, TRIAL_TAG
 from moedsr_platform.seed_means import SEED, by_point, mean_text
 from moedsr_platform.tables import Table, number
-from moedsr_platform.tracking import EXPERIMENT, MODE_TAG, OBJECTIVE_TAG, SWEEP_TAG, TRIAL_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -51,6 +50,18 @@ def find_sweep(client: "MlflowClient", name: str | None, experiment: str = EXPER
             return run
     names = list(dict.fromkeys(run.info.run_name for run in sweeps))
     raise InputError(f"no sweep {name!r}{did_you_mean(str(name), names)}; sweeps: {', '.join(names[:10])}")
+
+
+def find_single(client: "MlflowClient", name: str | None, experiment: str = EXPERIMENT) -> "Run | None":
+    """The latest run of `moedsr train`, of that name where one is given; None where there is none."""
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return None
+    named = "" if name is None else f" AND tags.`{SWEEP_TAG}` = '{name}'"
+    runs = client.search_runs(
+        [found.experiment_id], f"tags.`moedsr.kind` = 'trial'{named}", order_by=["start_time DESC"]
+    )
+    return next((run for run in runs if PARENT_TAG not in run.data.tags), None)
 
 
 def trials_of(client: "MlflowClient", sweep: "Run") -> list["Run"]:

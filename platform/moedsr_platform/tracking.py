@@ -25,87 +25,33 @@ from moedsr.files import flush
 from moedsr_platform.journal import Journal, is_waiting
 from moedsr_platform.outbox import POINTS, Outbox
 from moedsr_platform.run_artifacts import stage_checkpoint
-from moedsr_platform.run_writer import STATE_TAG, RunWriter, is_permanent, readable
+from moedsr_platform.run_names import (
+    BEST_TAG,
+    DASHBOARD_TAG,
+    EXPERIMENT,
+    MODE_TAG,
+    OBJECTIVE_TAG,
+    STATE_TAG,
+    SWEEP_TAG,
+    TRIAL_TAG,
+)
+from moedsr_platform.run_writer import RunWriter, is_permanent, readable
+from moedsr_platform.server_metrics import ServerMetrics
 from moedsr_platform.sqlite_metrics import SqliteMetrics
 from moedsr_platform.sweep_page import comparison_view
-from moedsr_platform.tracking_store import (
-    SQLITE,
-    artifact_folder,
-    check_store,
-    migration_lock,
-    sqlite_path,
-    store_uri,
-    without_password,
-)
+from moedsr_platform.tracking_client import connect, new_client
+from moedsr_platform.tracking_store import artifact_folder, sqlite_path, store_uri, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 log = logging.getLogger(__name__)
 
-SWEEP_TAG = "moedsr.sweep_id"
-TRIAL_TAG = "moedsr.trial_id"
-BEST_TAG = "moedsr.best_run"
-OBJECTIVE_TAG, MODE_TAG = "moedsr.objective", "moedsr.mode"
-DASHBOARD_TAG = "moedsr.ray_dashboard"
-STORE_TAG, COMMIT_TAG = "moedsr.store_fingerprint", "moedsr.git_commit"
-EXPERIMENT = "moe-dsr"
-
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 STATUS: Mapping[State, str] = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 """MLflow's run status; that a run was pruned stands in its tag, because MLflow shows KILLED as a failure."""
 
 History = Sequence[tuple[int, Mapping[str, float]]]
-
-
-def connect(uri: str | None = None, *, create: bool = True) -> "MlflowClient":
-    """A client of the store in use, migrated, or an error within seconds.
-
-    Raises:
-        InputError: see ``check_store``; or the store refuses the first request.
-    """
-    address = store_uri(uri)
-    check_store(address, create=create)
-    try:
-        with migration_lock(address):
-            _make(address)
-            client = _client(address)
-            client.search_experiments(max_results=1)
-    except Exception as error:
-        where = without_password(address)
-        if getattr(error, "error_code", None) == "UNAUTHENTICATED":
-            raise InputError(
-                f"tracking server {where} asks who you are: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-            ) from error
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"tracking store {where} refuses to work: {first[:200]}") from error
-    return client
-
-
-def _make(address: str) -> None:
-    """A SQLite store appears complete: in one whose making was killed, MLflow trips over its own tables for ever."""
-    path = sqlite_path(address)
-    if path is None or (path.exists() and path.stat().st_size):
-        return
-    aside = path.with_name(f".{path.name}.new")
-    for left in path.parent.glob(f"{aside.name}*"):
-        left.unlink()
-    _client(f"{SQLITE}{aside}")
-    aside.replace(path)
-
-
-def _client(address: str) -> "MlflowClient":
-    """A client that has asked nothing yet; of a SQLite store, which is made by then."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import mlflow  # a second long, and it reads the environment
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
 
 
 class Tracker:
@@ -125,12 +71,18 @@ class Tracker:
         artifacts = artifact_folder(uri)
         database = sqlite_path(uri)
         self._metrics = SqliteMetrics(database) if database else None
+        quickly = self._metrics or (ServerMetrics(uri) if uri.startswith("http") else None)
         self._writer = RunWriter(
-            client, experiment, artifacts.as_uri() if artifacts else None, self._files, self._metrics
+            client,
+            experiment,
+            artifacts.as_uri() if artifacts else None,
+            self._files,
+            quickly.write if quickly is not None else None,
         )
         journal = Journal(self.folder)
         self._sweep_key = _identity(self.folder, uri)
         self._links: dict[str, str] = {}
+        self._compared: str | None = None  # the run whose trials a view compares
         self._outbox = Outbox(journal, self._writer.send, is_permanent)
 
     @classmethod
@@ -150,7 +102,7 @@ class Tracker:
             InputError: the store cannot be reached or written, or another process has the folder open.
         """
         address = store_uri(uri)
-        client = _client(address) if away else connect(address)
+        client = new_client(address) if away else connect(address)
         tracker = cls(client, address, experiment, folder)
         if not away:
             tracker._writer.experiment_id()
@@ -182,6 +134,7 @@ class Tracker:
         self._begin(self._sweep_key, name, None, {**own, **tags}, params)
         self._links = {"Ray dashboard": tags[DASHBOARD_TAG]} if DASHBOARD_TAG in tags else {}
         metric, mode = tags.get(OBJECTIVE_TAG, "val/iou"), tags.get(MODE_TAG, "max")
+        self._compared = self._sweep_key
         self._put("view", self._sweep_key, state=comparison_view(self._sweep_key, searched, metric, mode))
         if sweep_file is not None and sweep_file.is_file():
             text = sweep_file.read_text(encoding="utf-8")
@@ -200,6 +153,7 @@ class Tracker:
     ) -> str:
         """The run of a trial, new or found again by its trial id within its sweep; returns its key.
 
+        ``name`` is what the list of runs shows, the id where there is none.
         ``goes_on`` is False for a trial that ended before a resume: its run stays closed.
         """
         run = f"{self._sweep_key}/{trial_id}"
@@ -211,8 +165,7 @@ class Tracker:
             "moedsr.seed": str(config.training.seed),
             "mlflow.source.name": "moedsr",
         }
-        title = name or trial_name(trial_id, config)
-        self._begin(run, title, sweep_run, {**own, **tags}, config.flat(), reopen=goes_on)
+        self._begin(run, name or trial_id, sweep_run, {**own, **tags}, config.flat(), reopen=goes_on)
         if goes_on:
             text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
             self._put("text", run, file="config.yaml", text=text)
@@ -241,13 +194,12 @@ class Tracker:
         """
         self._put("upload", run, folder=stage_checkpoint(checkpoint, self._files, run.split("/")[-1]).name)
 
-    def finish_trial(self, run: str, state: State, reason: str | None = None) -> None:
-        """Close a trial's run; ``reason`` says why it was pruned or failed."""
-        tags = {
-            STATE_TAG: state,
-            **({"moedsr.reason": reason, "mlflow.note.content": reason} if reason else {}),
-        }
-        self._put("end", run, status=STATUS[state], tags=tags)
+    def finish_trial(self, run: str, state: State, reason: str | None = None, *, note: str | None = None) -> None:
+        """Close a trial's run; ``reason`` says why it was pruned or failed, ``note`` stands on the run's page."""
+        if note or reason:
+            self._put("note", run, text=note or reason, links=self._links, best=run, compared=self._compared)
+        why = {"moedsr.reason": reason} if reason else {}
+        self._put("end", run, status=STATUS[state], tags={STATE_TAG: state, **why})
 
     def suspend(self, run: str) -> None:
         """Close the run of what was interrupted; it goes on when it is begun again."""
@@ -278,7 +230,8 @@ class Tracker:
         if best_run is not None:
             self._put("best", run, tag=BEST_TAG, best=best_run)
         self._put("text", run, file="results.md", text=table)
-        self._put("note", run, text=table if note is None else note, links=self._links, best=best_run)
+        shown = table if note is None else note
+        self._put("note", run, text=shown, links=self._links, best=best_run, compared=run)
         self._put("end", run, status=STATUS[state], tags={STATE_TAG: state})
 
     def register(
@@ -375,12 +328,6 @@ def _identity(folder: Path, uri: str) -> str:
         flush(temporary)  # lost with the power, it would leave a sweep that doubles its runs
         temporary.replace(file)
     return str(known["key"])
-
-
-def trial_name(trial_id: str, config: Config) -> str:
-    """What tells a trial from its neighbours in the list of runs."""
-    expert = config.expert
-    return f"{trial_id}: {expert.count} experts, l{config.router.l_max}, code {expert.latent_size}"
 
 
 def _user() -> str:

@@ -6,13 +6,14 @@ EQUAL = 5e-4
 """Scores that differ by less are the same in the three digits that are printed."""
 
 
-def verdict(scores: Mapping[str, float], metric: str, mode: str) -> str | None:
+def verdict(scores: Mapping[str, float], metric: str, mode: str, who: str = "the best model") -> str | None:
     """The sentence, or None where the baselines were not scored.
 
     Args:
         scores: all metrics of the best validation.
         metric: the objective, such as ``val/iou``.
         mode: ``max`` or ``min``.
+        who: whose scores they are.
     """
     if metric not in scores:
         return None
@@ -29,6 +30,6 @@ def verdict(scores: Mapping[str, float], metric: str, mode: str) -> str | None:
     by = "" if abs(gain) < EQUAL else f", by {abs(gain):.3f}"
     ceiling = f"; the best static surface scores {static:.3f}" if static == static else ""
     return (
-        f"{metric}: doing nothing (P0 for every frame) scores {nothing:.3f}, the best model {model:.3f}: "
+        f"{metric}: doing nothing (P0 for every frame) scores {nothing:.3f}, {who} {model:.3f}: "
         f"{how} than doing nothing{by}{ceiling}"
     )

@@ -20,7 +20,7 @@ from moedsr.data.store import SurfaceStore
 from moedsr.evaluation import Evaluator
 from moedsr.trainer import Trainer, evaluated_proteins
 from moedsr_platform.search_space import override
-from moedsr_platform.sweep_file import load_sweep
+from moedsr_platform.sweep_loading import load_sweep
 
 HERE = Path(__file__).resolve().parent
 CURVES = HERE / "learning_curves.csv"

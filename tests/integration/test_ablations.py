@@ -10,7 +10,7 @@ from moedsr.config import Config
 from moedsr.data.store import SurfaceStore
 from moedsr.trainer import Trainer
 from moedsr_platform.search_space import grid_points, override
-from moedsr_platform.sweep_file import load_sweep
+from moedsr_platform.sweep_loading import load_sweep
 
 ABLATIONS = Path(__file__).resolve().parents[2] / "sweeps" / "ablations"
 POINTS = [

@@ -15,7 +15,8 @@ from tracking_server import TrackingServer
 from moedsr.config import Config
 from moedsr.errors import InputError
 from moedsr_platform import outbox
-from moedsr_platform.tracking import Tracker, connect
+from moedsr_platform.tracking import Tracker
+from moedsr_platform.tracking_client import connect
 
 pytestmark = [
     pytest.mark.slow,

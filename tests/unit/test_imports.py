@@ -1,5 +1,7 @@
-"""The science never imports the platform."""
+"""The science never imports the platform, and no module imports itself by way of others."""
 
+import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +48,38 @@ def test_the_linter_refuses_a_platform_import_in_the_science(name: str, line: st
 def test_the_linter_allows_them_in_the_platform() -> None:
     found = ruff("import ray", where="platform/moedsr_platform/planted.py")
     assert found.returncode == 0, found.stdout
+
+
+@pytest.mark.parametrize("package", ["moedsr", "platform/moedsr_platform"])
+def test_modules_lie_above_each_other(package: str) -> None:
+    """Imports within functions and for type checkers count as well: what they hide is a file in the wrong place."""
+    folder = ROOT / package
+    files = {_module(path.relative_to(folder.parent)): path for path in folder.rglob("*.py")}
+    assert len(files) > 50
+    above = {name: _imported(path.read_text(encoding="utf-8"), files) for name, path in files.items()}
+    graphlib.TopologicalSorter(above).prepare()  # raises CycleError, which names them
+
+
+def test_a_cycle_is_found() -> None:
+    files = dict.fromkeys(("p.a", "p.b"), Path())
+    above = {"p.a": _imported("def f():\n    from p.b import x", files), "p.b": _imported("from p import a", files)}
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(above).prepare()
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imported(text: str, modules: dict[str, Path]) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            parts = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {part for part in parts if part in modules} or {node.module}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found & set(modules)
 
 
 def ruff(code: str, *, where: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,8 @@ from moedsr_platform.cli import main
 from moedsr_platform.evaluation_record import EvaluationRecord
 from moedsr_platform.promotion import promote
 from moedsr_platform.registry import register
-from moedsr_platform.tracking import Tracker, connect
+from moedsr_platform.tracking import Tracker
+from moedsr_platform.tracking_client import connect
 
 
 class Registry:

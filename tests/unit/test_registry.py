@@ -80,7 +80,7 @@ class Store:
             assert tracker.drain()
             self.sweep, self.trial, self.empty_trial = map(tracker.run_id, (sweep, trial, empty))
             self.client = tracker.client
-        self.version = register(self.checkpoint, self.trial, metrics={"val/iou": 0.5}, uri=self.uri)
+        self.version = register(self.checkpoint, self.trial, metrics={"val/iou": 0.5, "naive/iou": 0.25}, uri=self.uri)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,12 @@ def test_a_version_says_where_it_comes_from(store: Store) -> None:
         "moedsr.objective": "val/iou",
         "moedsr.mode": "max",
         "metric.val/iou": "0.5",
+        "metric.naive/iou": "0.25",
     }
+    assert version.description == (
+        f"Step 7 of run {store.trial}. val/iou: doing nothing (P0 for every frame) scores 0.250, this model 0.500: "
+        "better than doing nothing, by 0.250."
+    )
     assert version.aliases == ["candidate"]
 
 
@@ -226,7 +231,7 @@ def test_wrong_references_name_what_exists(store: Store, reference: str, line: s
 
 
 def test_a_run_without_a_checkpoint(store: Store) -> None:
-    with pytest.raises(InputError, match=r"\(t2: 4 experts.*\) has no checkpoint"):
+    with pytest.raises(InputError, match=r"\(t2, .*\) has no checkpoint"):
         resolve(store.empty_trial, store.uri)
     with pytest.raises(InputError, match=rf"run {store.empty_trial} has no registered model; registered: moe-dsr"):
         promote(store.empty_trial, "champion", store.uri)
@@ -243,7 +248,7 @@ def test_promote_prints_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     first = CliRunner().invoke(main, ["promote", "moe-dsr", "--alias", "champion"])
     assert first.exit_code == 0, first.output
-    assert first.stdout.startswith("models:/moe-dsr@champion is now version 1: val/iou 0.500\n")
+    assert first.stdout.startswith("models:/moe-dsr@champion is now version 1: val/iou 0.500, naive/iou 0.250\n")
     assert "moedsr predict models:/moe-dsr@champion" in first.stdout
     newer = fake_checkpoint(tmp_path / "newer", step=9)
     assert register(newer, store.trial, metrics={"val/iou": 0.6}, uri=store.uri) == "2"

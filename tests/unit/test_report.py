@@ -54,6 +54,25 @@ def test_experts_and_sweep(trial: str, tmp_path: Path) -> None:
     assert (wrong.exit_code, wrong.stderr) == (2, "moedsr: no sweep 'q'; sweeps: s\n")
 
 
+def test_a_single_run_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    rows = [{"name": "1crn_A", "split": "train", "gates": [0.75, 0.25]}]
+    (checkpoint / "routing.json").write_text(json.dumps({"experts": 2, "step": 3, "proteins": rows}))
+    config = Config.model_validate_json('{"data": {"source": "mini-atlas"}}')
+    with Tracker.open() as tracker:
+        run = tracker.trial_run(None, "t1", config, {"moedsr.sweep_id": "alone"}, name="alone")
+        tracker.log_checkpoint(run, checkpoint)
+        tracker.finish_trial(run, "COMPLETE")
+    for reference in ([], ["alone"]):
+        result = CliRunner().invoke(main, ["report", "experts", *reference])
+        assert result.exit_code == 0, result.output
+        assert "Experts of alone, step 3" in result.stdout
+    wrong = CliRunner().invoke(main, ["report", "experts", "other"])
+    assert (wrong.exit_code, wrong.stderr.startswith("moedsr: no sweep in")) == (2, True)
+
+
 def test_scores_are_those_of_the_best_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial that became worse again is worth what its kept checkpoint is worth."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")

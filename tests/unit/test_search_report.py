@@ -10,7 +10,8 @@ from moedsr_platform.cli import main
 from moedsr_platform.search_report import SearchReport
 from moedsr_platform.search_space import override
 from moedsr_platform.sweep_results import find_sweep, point_table
-from moedsr_platform.tracking import Tracker, connect
+from moedsr_platform.tracking import Tracker
+from moedsr_platform.tracking_client import connect
 
 SWEEP = """\
 name: s

@@ -12,7 +12,7 @@ from mlflow.entities import Metric
 
 from moedsr_platform.outbox import Point
 from moedsr_platform.sqlite_metrics import SqliteMetrics
-from moedsr_platform.tracking import connect
+from moedsr_platform.tracking_client import connect
 
 BATCHES: list[list[Point]] = [
     [("train/loss", 0.5, 1, 1000), ("train/loss", 0.25, 2, 1001), ("val/iou", 0.7, 2, 1001)],

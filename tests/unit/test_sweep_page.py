@@ -5,8 +5,9 @@ from pathlib import Path
 
 from moedsr.config import Config
 from moedsr_platform.board import Board
-from moedsr_platform.run_writer import KEY_TAG
-from moedsr_platform.sweep_page import ROWS, VIEW_TAG, comparison_view, sweep_note
+from moedsr_platform.run_names import KEY_TAG
+from moedsr_platform.search_space import describe
+from moedsr_platform.sweep_page import ROWS, SPACE, VIEW_TAG, comparison_view, sweep_note, trial_note
 from moedsr_platform.tracking import Tracker
 
 
@@ -25,7 +26,8 @@ def test_the_note_says_how_it_did_and_shows_the_best_first() -> None:
     note = sweep_note(board(3))
     first, rows = note.split("\n\n")
     assert first.startswith("val/iou: doing nothing (P0 for every frame) scores 0.500, the best model 0.020: worse")
-    assert [line.split("|")[1].strip() for line in rows.splitlines()] == ["trial", "---", "3", "2", "1"]
+    first_cells = [line.split("|")[1].removesuffix(f"{SPACE} ").strip() for line in rows.splitlines()]
+    assert first_cells == ["trial", "---", "3", "2", "1"]
 
 
 def test_a_long_sweep_fits_into_a_note() -> None:
@@ -38,7 +40,19 @@ def test_trials_without_a_score_come_last() -> None:
     table = board(2)
     table.start("failed", {"expert.count": 9})
     table.end("failed", "worker died")
-    assert sweep_note(table).splitlines()[-1].startswith("| 3 | FAIL |")
+    assert sweep_note(table).splitlines()[-1].startswith(f"| 3{SPACE} | FAIL{SPACE} |")
+
+
+def test_a_trials_page_says_how_it_did_and_why_it_ended() -> None:
+    table = board(2)
+    done, _ = table.rows.values()
+    note = trial_note(table, done)
+    assert note is not None
+    assert "P0 for every frame) scores 0.500, this trial's best model" in note
+    assert note.endswith(f"Searched: {describe(done.params)}")
+    table.start("failed", {})
+    failed = table.end("failed", "worker died")
+    assert trial_note(table, failed) == "worker died"
 
 
 def test_the_view_holds_the_trials_of_one_sweep(tmp_path: Path) -> None:
@@ -74,11 +88,18 @@ def test_the_note_shows_the_pictures_that_the_best_run_has(tmp_path: Path) -> No
         sweep = tracker.sweep_run("s", dashboard, {})
         trial = tracker.trial_run(sweep, "t", config, {})
         tracker.log_checkpoint(trial, checkpoint)
+        tracker.finish_trial(trial, "COMPLETE", note="how it did")
         tracker.finish_sweep(sweep, "table", note="verdict", best_run=trial)
         best = tracker.run_id(trial)
-        note = tracker.client.get_run(tracker.run_id(sweep)).data.tags["mlflow.note.content"]
+        note, own = (
+            tracker.client.get_run(tracker.run_id(run)).data.tags["mlflow.note.content"] for run in (sweep, trial)
+        )
     assert f"](get-artifact?run_uuid={best}&path=surfaces%2Foverview.png)" in note
     assert "routing" not in note
     assert "[Ray dashboard](http://127.0.0.1:8265/#/jobs/j)" in note
     assert f"viewStateShareKey={sweep}" in note
     assert "\n\nverdict\n\n" in note
+    assert f"runs/{best}?" in note
+    assert f"![surfaces/overview.png](get-artifact?run_uuid={best}&path=surfaces%2Foverview.png)" in own
+    assert f"viewStateShareKey={sweep}" in own
+    assert f"runs/{best}?" not in own  # it is the best trial's own page

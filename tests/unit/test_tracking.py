@@ -16,9 +16,10 @@ from moedsr.config import Config
 from moedsr.errors import InputError
 from moedsr_platform import outbox, tracking
 from moedsr_platform.journal import Request
-from moedsr_platform.run_writer import PARENT_TAG
+from moedsr_platform.run_names import PARENT_TAG
 from moedsr_platform.sweep_results import find_sweep, sweep_table
-from moedsr_platform.tracking import Tracker, connect
+from moedsr_platform.tracking import Tracker
+from moedsr_platform.tracking_client import connect
 from moedsr_platform.tracking_store import check_store, results_folder, store_uri
 
 
@@ -81,7 +82,7 @@ def test_a_sweep_and_its_trials(tracker: Tracker, tmp_path: Path) -> None:
     assert run.data.tags["moedsr.reason"] == "stopped by ASHA at step 2"
     assert (run.data.tags["moedsr.backbone"], run.data.tags["moedsr.expert_kind"]) == ("q_mpnn", "anchored")
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "t1: 4 experts, l1, code 64"
+    assert run.info.run_name == "t1"
     assert steps(tracker, key, "train/loss") == [1, 2]
     assert files(tracker, key) == {"config.yaml"}
     parent = tracker.client.get_run(sweep)

@@ -93,7 +93,7 @@ def evaluate(
 def _keep(model: str, record: "EvaluationRecord") -> None:
     """With the model's run; a checkpoint directory has none."""
     from moedsr_platform.model_reference import run_behind
-    from moedsr_platform.tracking import connect
+    from moedsr_platform.tracking_client import connect
 
     if Path(model).is_dir():
         return

@@ -36,7 +36,7 @@ def sweep(sweep: str | None, csv_file: Path | None) -> None:
     """Every trial with its parameters and scores, best first, beside the baselines; seeds also as mean ± std."""
     from moedsr_platform.sweep_results import find_sweep, point_table, sweep_table
     from moedsr_platform.terminal import show
-    from moedsr_platform.tracking import connect
+    from moedsr_platform.tracking_client import connect
 
     client = connect(create=False)
     found = find_sweep(client, sweep)
@@ -60,14 +60,15 @@ def experts(
 ) -> None:
     """Which expert serves which protein, and what sets the experts' proteins apart.
 
-    RUN is a trial's run id, or a sweep, which stands for its best trial. The second table tests whether experts
-    specialise: by sequence, size, secondary structure and, with --annotations, by whatever is known of the proteins.
-    p-values come from random reassignments of the proteins. All of it is kept with the run, under routing/.
+    RUN is a trial's run id, the name of what `moedsr train` made, or a sweep, which stands for its best trial. The
+    second table tests whether experts specialise: by sequence, size, secondary structure and, with --annotations, by
+    whatever is known of the proteins. p-values come from random reassignments of the proteins. All of it is kept with
+    the run, under routing/.
     """
     from moedsr_platform.routing_annotations import annotate
     from moedsr_platform.specialisation_table import specialisation_table
     from moedsr_platform.terminal import show
-    from moedsr_platform.tracking import connect
+    from moedsr_platform.tracking_client import connect
 
     client = connect(create=False)
     trial = _trial(client, run)
@@ -111,7 +112,7 @@ def table1(models: tuple[str, ...], split: str, csv_file: Path | None, png_file:
     """
     from moedsr_platform.evaluation_record import EvaluationRecord
     from moedsr_platform.paper_tables import methods_picture, methods_table
-    from moedsr_platform.tracking import connect
+    from moedsr_platform.tracking_client import connect
 
     client = connect(create=False)
     runs = [_model_run(client, model) for model in models] or [_trial(client, None)]
@@ -128,11 +129,11 @@ def table1(models: tuple[str, ...], split: str, csv_file: Path | None, png_file:
 def table3(run: str | None, csv_file: Path | None) -> None:
     """The proteins of each expert, and how alike their sequences are (Table 3).
 
-    RUN is a trial's run id, or a sweep, which stands for its best trial. Identity is that of global alignments over
-    the shorter sequence; `moedsr report experts` tests other properties, too.
+    RUN is a trial's run id, the name of what `moedsr train` made, or a sweep, which stands for its best trial. Identity
+    is that of global alignments over the shorter sequence; `moedsr report experts` tests other properties, too.
     """
     from moedsr_platform.paper_tables import specialists_table
-    from moedsr_platform.tracking import connect
+    from moedsr_platform.tracking_client import connect
 
     client = connect(create=False)
     _give(specialists_table(_routing(client, _trial(client, run))), csv_file)
@@ -171,7 +172,7 @@ def _by(key: str, title: str, sweep: str | None, csv_file: Path | None, png_file
     from moedsr_platform.paper_tables import groups_picture, groups_table
     from moedsr_platform.score_groups import group_scores
     from moedsr_platform.sweep_results import find_sweep, trials_of
-    from moedsr_platform.tracking import connect
+    from moedsr_platform.tracking_client import connect
 
     client = connect(create=False)
     chosen = find_sweep(client, sweep)
@@ -207,10 +208,11 @@ def importance(sweep: str | None, csv_file: Path | None, out: Path | None) -> No
     Shares of variance by fANOVA, and pictures: importances, parallel coordinates, the history of the search and, with
     two objectives, the points that are not beaten in both. The pictures are kept with the sweep's run, under search/.
     """
+    from moedsr_platform.run_names import SWEEP_TAG
     from moedsr_platform.search_pictures import write_search_pictures
     from moedsr_platform.search_report import SearchReport
     from moedsr_platform.sweep_results import find_sweep
-    from moedsr_platform.tracking import SWEEP_TAG, connect
+    from moedsr_platform.tracking_client import connect
     from moedsr_platform.tracking_store import results_folder
 
     client = connect(create=False)
@@ -233,11 +235,11 @@ def _give(table: Table, csv_file: Path | None) -> None:
 
 
 def _trial(client: "MlflowClient", reference: str | None) -> "Run":
-    """A trial's run, from its run id or through its sweep."""
+    """A trial's run, from its run id or through its sweep; or the run of `moedsr train`."""
     from mlflow.exceptions import MlflowException
 
-    from moedsr_platform.sweep_results import find_sweep, trials_of
-    from moedsr_platform.tracking import BEST_TAG, TRIAL_TAG
+    from moedsr_platform.run_names import BEST_TAG, TRIAL_TAG
+    from moedsr_platform.sweep_results import find_single, find_sweep, trials_of
 
     if reference:
         try:
@@ -246,7 +248,13 @@ def _trial(client: "MlflowClient", reference: str | None) -> "Run":
             run = None
         if run is not None and TRIAL_TAG in run.data.tags:
             return run
-    chosen = find_sweep(client, reference)
+    try:
+        chosen = find_sweep(client, reference)
+    except InputError:
+        single = find_single(client, reference)
+        if single is None:
+            raise
+        return single
     best = chosen.data.tags.get(BEST_TAG)
     if best:
         return client.get_run(best)

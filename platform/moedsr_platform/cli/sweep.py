@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from moedsr_platform.sweep_file import SweepFile, load_sweep
+from moedsr_platform.sweep_file import SweepFile
+from moedsr_platform.sweep_loading import load_sweep
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)

@@ -61,9 +61,9 @@ def _first_page(uri: str) -> str:
 
     MLflow's own first page is about chat traces.
     """
-    from moedsr_platform.run_writer import KEY_TAG
+    from moedsr_platform.run_names import EXPERIMENT, KEY_TAG
     from moedsr_platform.sweep_page import MODE, VIEW_TAG, view_address
-    from moedsr_platform.tracking import EXPERIMENT, connect
+    from moedsr_platform.tracking_client import connect
 
     client = connect(uri, create=False)
     experiment = client.get_experiment_by_name(EXPERIMENT)

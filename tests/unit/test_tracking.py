@@ -14,7 +14,7 @@ import pytest
 
 from moedsr.config import Config
 from moedsr.errors import InputError
-from moedsr_platform import outbox, tracking
+from moedsr_platform import outbox, tracking_client
 from moedsr_platform.journal import Request
 from moedsr_platform.run_names import PARENT_TAG
 from moedsr_platform.sweep_results import find_sweep, sweep_table
@@ -395,7 +395,7 @@ def test_a_store_whose_making_was_killed_is_made_anew(tmp_path: Path, monkeypatc
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(tracking, "_client", killed)
+        patch.setattr(tracking_client, "new_client", killed)
         with pytest.raises(InputError, match="KilledError"):
             connect(f"sqlite:///{store}")
     assert not store.exists()

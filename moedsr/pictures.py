@@ -54,7 +54,7 @@ def write_overview(
         )
     columns = len(times)
     centre, half = _window([*truths, *predictions])
-    figure = Figure(figsize=(2.3 * columns + 1.2, 4.6 * half[1] / half[0] + 1.1), layout="constrained")
+    figure = Figure(figsize=(1.65 * columns + 1.0, 3.3 * half[1] / half[0] + 1.1), layout="constrained")
     axes = figure.subplots(2, columns, squeeze=False)
     for column, (time, truth, prediction) in enumerate(zip(times, truths, predictions, strict=True)):
         axes[0, column].imshow(_render(truth, _grey, centre, half))

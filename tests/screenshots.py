@@ -38,9 +38,9 @@ def main(folder: Path) -> None:
         wait_for(root)
         page = f"{root}#/experiments/{sweep.info.experiment_id}/runs/{sweep.info.run_id}?{MODE}"
         view = f"{root}#{view_address(sweep.info.experiment_id, sweep.data.tags[KEY_TAG])}"
-        with browser(1250, 1500) as window:
+        with browser(1400, 1400) as window:
             shoot(window, page, "compare the trials", folder / "sweep_note.png")
-        with browser(1500, 560) as window:
+        with browser(1900, 680) as window:
             shoot(window, view, "matching runs", folder / "sweep_comparison.png")
     finally:
         os.killpg(server.pid, signal.SIGTERM)

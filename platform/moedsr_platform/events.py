@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, ClassVar
 
 from ray import tune
@@ -24,8 +25,8 @@ from moedsr_platform.worker import CHECKPOINT, ENDED, HISTORY, STEP
 
 PREFIXES = ("train/", "val/", "naive/", "random/", "smoothed/", "oracle/", "routing/", "perf/", "system/")
 
-LONGEST_NAME = 160
-"""Characters of a run's name, which is the searched values: legends and lists show its beginning."""
+LONGEST_NAME = 48
+"""Characters of a run's name, the first searched values: more breaks the headings of MLflow's UI."""
 
 
 class SweepListener:
@@ -59,8 +60,8 @@ class SweepListener:
         """The MLflow run of a trial, made when it is first asked for."""
         if row.trial_id not in self.runs:
             config = self.spec.config(row.params)
-            searched = f"trial {row.number}: {describe(row.params)}"[:LONGEST_NAME]
-            name = searched if self.parent else self.tags[SWEEP_TAG]
+            searched = f"trial {row.number}: {describe(row.params)}"
+            name = shorten(searched, LONGEST_NAME, placeholder="") if self.parent else self.tags[SWEEP_TAG]
             self.runs[row.trial_id] = self.tracker.trial_run(
                 self.parent, row.trial_id, config, self.tags, name=name, goes_on=row.state not in boards.ENDED
             )

@@ -10,7 +10,7 @@ from moedsr_platform.verdict import verdict
 ROWS = 20
 """Trials in the note; a note has little room, and ``results.md`` holds them all."""
 
-SPACE = " &ensp;"
+SPACE = "&nbsp;&nbsp;&nbsp;"
 """Behind a cell: MLflow's UI leaves none between the columns of a note's table."""
 
 VIEW_TAG = "mlflow.sharedViewState."

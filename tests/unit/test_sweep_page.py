@@ -26,7 +26,7 @@ def test_the_note_says_how_it_did_and_shows_the_best_first() -> None:
     note = sweep_note(board(3))
     first, rows = note.split("\n\n")
     assert first.startswith("val/iou: doing nothing (P0 for every frame) scores 0.500, the best model 0.020: worse")
-    first_cells = [line.split("|")[1].removesuffix(f"{SPACE} ").strip() for line in rows.splitlines()]
+    first_cells = [line.split("|")[1].strip().removesuffix(SPACE) for line in rows.splitlines()]
     assert first_cells == ["trial", "---", "3", "2", "1"]
 
 

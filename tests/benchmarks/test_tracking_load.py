@@ -1,8 +1,9 @@
 """What tracking costs training: 1 and 16 concurrent writers of tiny steps, every step logged, against no tracking.
 
 The writers train a tiny model for real and hand ten metrics a step to the driver, ten steps at a time, as Ray Train's
-workers do; the driver gives them to an embedded store, or drops them. `MLFLOW_TRACKING_URI` measures a server instead;
-where that runs on this machine, training also feels what the server itself takes.
+workers do; the driver gives them to a store, or drops them: an embedded one, or the team's server with PostgreSQL. That
+runs on this machine here, so that training also feels what the server itself takes: the second figure alone is held
+against the limit then.
 
 Two figures. How much longer training takes: rounds with and without tracking in pairs, the order turned each time; each
 writer times its own steps once metrics are sent as fast as they come, which begins as late as they wait for company;
@@ -10,16 +11,16 @@ the median over the pairs, and a 95 % interval. And the driver's processor time 
 after their end: on a machine whose cores are all busy training the first tends to the second, and other processes
 disturb it less.
 
-    make bench ARGS="-k tracking_load"    5 minutes on two quiet cores
+    make bench ARGS="-k 'tracking_load and embedded'"    5 minutes on two quiet cores
+    make bench ARGS="-k 'tracking_load and server'"      5 minutes on two quiet cores
 """
 
 import math
 import multiprocessing as mp
-import os
 import resource
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -27,6 +28,7 @@ from pathlib import Path
 import builders
 import pytest
 import torch
+import tracking_server
 from scipy.stats import t as student
 
 from moedsr.config import Config
@@ -35,7 +37,7 @@ from moedsr_platform.tracking import Tracker
 
 pytestmark = pytest.mark.benchmark
 
-STEPS, ROUNDS = {1: 400, 16: 60}, {1: 5, 16: 6}
+STEPS, ROUNDS = {1: 400, 16: 60}, {"embedded": {1: 5, 16: 5}, "server": {1: 4, 16: 4}}
 UNTIMED = {1: 140, 16: 20}
 """First steps of a round, until metrics no longer wait for company (``outbox.GATHER_SECONDS``)."""
 REPORT_EVERY, LIMIT = 10, 0.02
@@ -105,10 +107,30 @@ def interval(ratios: Sequence[float]) -> tuple[float, float]:
     return math.exp(statistics.fmean(logs) - half), math.exp(statistics.fmean(logs) + half)
 
 
+@pytest.fixture(params=["embedded", "server"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
+    """Kind and address of a store."""
+    if request.param == "embedded":
+        yield "embedded", f"sqlite:///{tmp_path / 'mlflow.db'}"
+        return
+    if (lacks := tracking_server.missing()) is not None:
+        pytest.skip(f"needs {lacks}")
+    server = tracking_server.TrackingServer()
+    try:
+        server.start()
+        for name, value in server.login.items():
+            monkeypatch.setenv(name, value)
+        yield "server", server.uri
+    finally:
+        server.close()
+
+
 @pytest.mark.parametrize("writers", [1, 16])
-def test_writers_with_and_without_tracking(writers: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{tmp_path / 'mlflow.db'}"
-    steps, rounds = STEPS[writers], ROUNDS[writers]
+def test_writers_with_and_without_tracking(
+    writers: int, store: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kind, uri = store
+    steps, rounds = STEPS[writers], ROUNDS[kind][writers]
     context = mp.get_context("spawn")
     begin, reports = context.Barrier(writers + 1), context.Queue()
     settings = steps, UNTIMED[writers], rounds
@@ -138,11 +160,11 @@ def test_writers_with_and_without_tracking(writers: int, tmp_path: Path, capsys:
     ratios = [tracked.wall / without.wall for without, tracked in rows]
     low, high = interval(ratios)
     with capsys.disabled():
-        print(f"\n{writers} writers, {steps} steps of {1000 * step:.1f} ms of one core, {rounds} pairs:")
+        print(f"\n{kind} store, {writers} writers, {steps} steps of {1000 * step:.1f} ms of one core, {rounds} pairs:")
         print(f"  all {sum(map(len, points.values()))} points are there")
         print(f"  the driver's processor time is {share:.2%} of the writers'")
         print(f"  training takes {statistics.median(ratios):.3f} times as long, 95 % interval {low:.3f} to {high:.3f}")
         print("  pairs: " + ", ".join(f"{without.wall:.2f} s, {tracked.wall:.2f} s" for without, tracked in rows))
         print(f"  peak memory of the driver {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
     assert share < LIMIT
-    assert low < 1 + LIMIT
+    assert kind == "server" or low < 1 + LIMIT

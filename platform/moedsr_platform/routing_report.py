@@ -118,7 +118,7 @@ class Routing:
             "effective_experts": float(np.exp(of_load)) if proteins else 0.0,
             "experts_per_protein": float(np.exp(of_gates)) if proteins else 0.0,
             "idle_experts": [expert for expert in range(experts) if load[expert] == 0],
-            "specialisation": float(np.clip((of_load - of_gates) / largest, 0, 1)) if largest else 0.0,
+            "specialisation": max(0.0, min(1.0, float((of_load - of_gates) / largest))) if largest else 0.0,
         }
 
     def csv(self) -> str:

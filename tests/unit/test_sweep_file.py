@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from moedsr.errors import InputError
 from moedsr_platform.cli import main
-from moedsr_platform.sweep import check_variants
+from moedsr_platform.file_references import check_variants
 from moedsr_platform.sweep_loading import load_run, load_sweep
 
 GOOD = """\

@@ -55,7 +55,8 @@ def start(
         found = found.renamed(name)
     if results is not None:
         os.environ["MOEDSR_HOME"] = str(results.absolute())
-    from moedsr_platform.sweep import Request, check_data_of, check_variants, run_sweep
+    from moedsr_platform.file_references import check_data_of, check_variants
+    from moedsr_platform.sweep import Request, run_sweep
 
     check_variants(found, file)
     if dry_run:

@@ -1,6 +1,8 @@
 """Shared fixtures."""
 
-from collections.abc import Callable
+import functools
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import builders
@@ -12,9 +14,32 @@ from moedsr.batch import ProteinBatch, TrainingBatch
 from moedsr.config import Config, DataConfig, EvaluationConfig, PrepareConfig, TrainingConfig
 from moedsr.data.prepare import prepare_serially
 from moedsr.data.store import SurfaceStore
+from moedsr_platform import tracking_client
+from moedsr_platform.tracking_store import SQLITE, sqlite_path
 
 TINY = PrepareConfig(frames=6, surface_points=400, grid_spacing=1.0, occupancy_grid=32)
 """Four proteins, coarse surfaces: seconds to prepare."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _stores_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An embedded tracking store is made once and copied: MLflow takes a second to make its tables."""
+    template = tmp_path_factory.mktemp("template") / "mlflow.db"
+    make = tracking_client._make
+
+    @functools.wraps(make)
+    def copy(address: str) -> None:
+        path = sqlite_path(address)
+        if path is None or path.exists():
+            make(address)
+            return
+        if not template.exists():
+            make(f"{SQLITE}{template}")
+        shutil.copyfile(template, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracking_client, "_make", copy)
+        yield
 
 
 @pytest.fixture

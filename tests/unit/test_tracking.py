@@ -1,6 +1,7 @@
 """What MLflow holds after the driver wrote it; a real SQLite store each time."""
 
 import contextlib
+import inspect
 import json
 import socket
 import sqlite3
@@ -394,6 +395,7 @@ def test_a_store_whose_making_was_killed_is_made_anew(tmp_path: Path, monkeypatc
             half.execute("CREATE TABLE metrics (key TEXT)")
         raise KilledError
 
+    monkeypatch.setattr(tracking_client, "_make", inspect.unwrap(tracking_client._make))  # not the copy of other tests
     with monkeypatch.context() as patch:
         patch.setattr(tracking_client, "new_client", killed)
         with pytest.raises(InputError, match="KilledError"):

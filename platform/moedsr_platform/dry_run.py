@@ -69,10 +69,7 @@ def _scheduler(sweep: SweepFile) -> str:
         )
     asha = sweep.scheduler.asha
     assert asha is not None
-    rungs = [asha.grace_steps]
-    while rungs[-1] * asha.reduction_factor < steps:
-        rungs.append(rungs[-1] * asha.reduction_factor)
-    heard = list(dict.fromkeys(min(math.ceil(rung / every) * every, steps) for rung in rungs))
+    heard = list(dict.fromkeys(min(math.ceil(rung / every) * every, steps) for rung in asha.rungs(steps)))
     return f"asha, one in {asha.reduction_factor} goes on after the validations at steps {', '.join(map(str, heard))}"
 
 

@@ -9,13 +9,16 @@ import numpy as np
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
 
+from moedsr_platform.forecast import ForecastSampler
+from moedsr_platform.spread import SpreadSampler
+
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
     from moedsr_platform.sweep_file import SweepFile
 
-STARTUP_POINTS = 10
-"""Points that TPE samples at random first; of a short search a third."""
+STARTUP_POINTS = 8
+"""Points that are spread evenly before TPE takes over; of a short search a third."""
 POPULATION = 50
 """Points of a generation of NSGA-II; of a short search a fifth, so that at least five generations follow each other."""
 
@@ -36,7 +39,10 @@ def make_sampler(sweep: "SweepFile", number: int, *, chance: bool = False) -> "B
     repeats those of its beginning.
     """
     seed = int(np.random.SeedSequence([sweep.sampler_seed % 2**32, number]).generate_state(1)[0])
-    return SAMPLERS["random" if chance else sweep.sampler](sweep, seed)
+    name = "random" if chance else sweep.sampler
+    if name in LEARNING and number < startup(sweep):
+        return SpreadSampler(sweep.sampler_seed, number, startup(sweep))
+    return SAMPLERS[name](sweep, seed)
 
 
 def _random(sweep: "SweepFile", seed: int) -> "BaseSampler":
@@ -44,25 +50,38 @@ def _random(sweep: "SweepFile", seed: int) -> "BaseSampler":
 
 
 def _tpe(sweep: "SweepFile", seed: int) -> "BaseSampler":
-    """Each key by itself. Points that are still running count as bad ones, so that parallel trials spread out."""
-    return TPESampler(seed=seed, n_startup_trials=_startup(sweep), multivariate=False, constant_liar=True)
+    """Each key by itself."""
+    sampler = TPESampler(seed=seed, n_startup_trials=_least(sweep), multivariate=False, constant_liar=True)
+    return _foreseeing(sweep, sampler)
 
 
 def _multivariate_tpe(sweep: "SweepFile", seed: int) -> "BaseSampler":
-    """Keys together, those under conditions in groups that are searched together; running points count as bad."""
+    """Keys together, those under conditions in groups that are searched together."""
     conditional = any(domain.when for domain in sweep.search.values())
     with experimental():
-        return TPESampler(
-            seed=seed, n_startup_trials=_startup(sweep), multivariate=True, group=conditional, constant_liar=True
+        sampler = TPESampler(
+            seed=seed, n_startup_trials=_least(sweep), multivariate=True, group=conditional, constant_liar=True
         )
+    return _foreseeing(sweep, sampler)
+
+
+def _foreseeing(sweep: "SweepFile", sampler: TPESampler) -> "BaseSampler":
+    """Of two objectives the second has no learning curve: points count as they ended, running ones as bad."""
+    return ForecastSampler(sampler) if len(sweep.objectives) == 1 else sampler
 
 
 def _nsga2(sweep: "SweepFile", seed: int) -> "BaseSampler":
     return NSGAIISampler(seed=seed, population_size=max(4, min(POPULATION, sweep.points // 5)))
 
 
-def _startup(sweep: "SweepFile") -> int:
+def startup(sweep: "SweepFile") -> int:
+    """Number of points that are spread evenly, before those that TPE chooses."""
     return min(STARTUP_POINTS, max(3, sweep.points // 3))
+
+
+def _least(sweep: "SweepFile") -> int:
+    """Points that must have been validated before TPE chooses; where more run at once than that, chance goes on."""
+    return max(1, startup(sweep) // 2)
 
 
 SAMPLERS: Mapping[str, Callable[["SweepFile", int], "BaseSampler"]] = {
@@ -72,3 +91,5 @@ SAMPLERS: Mapping[str, Callable[["SweepFile", int], "BaseSampler"]] = {
     "multivariate_tpe": _multivariate_tpe,
     "nsga2": _nsga2,
 }
+LEARNING = ("tpe", "multivariate_tpe")
+"""Samplers that begin with points spread evenly."""

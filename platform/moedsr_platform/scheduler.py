@@ -11,19 +11,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from moedsr_platform.sweep_file import SweepFile
+from moedsr_platform.asha import Halving
+from moedsr_platform.sweep_file import Median, SweepFile
 from moedsr_platform.trial import FAILURE
 from moedsr_platform.trial_folder import stop_trial
 from moedsr_platform.worker import STEP
-
-
-class _Trial:
-    """What a rule needs to know of a trial: who it is."""
-
-    def __init__(self, trial_id: str) -> None:
-        self.trial_id = trial_id
 
 
 class EarlyStopping(FIFOScheduler):
@@ -41,8 +35,14 @@ class EarlyStopping(FIFOScheduler):
         super().__init__()
         self._sweep, self._folder = sweep, folder
         self._metric = sweep.objective.metric
-        self._rule = make_rule(sweep)
-        self._trials: dict[str, _Trial] = {}
+        assert sweep.scheduler is not None
+        asha, median = sweep.scheduler.asha, sweep.scheduler.median
+        self._rule: Halving | MedianRule
+        if asha is not None:
+            self._rule = Halving(asha.rungs(sweep.base.training.steps), asha.reduction_factor)
+        else:
+            assert median is not None
+            self._rule = MedianRule(median)
         self._seen: set[tuple[str, int]] = set()
         self._points: list[list[str]] = []  # ids of the trials of each point, in the order in which they were given
         self._failed: set[str] = set()
@@ -85,7 +85,11 @@ class EarlyStopping(FIFOScheduler):
         point = next((point for point in self._points if trial_id in point), [trial_id])
         first = next((trial for trial in point if trial not in self._failed), trial_id)
         self._reached[trial_id] = max(step, self._reached.get(trial_id, 0))
-        if trial_id == first and trial_id not in self.stopped and self._behind(trial_id, step, value):
+        if (
+            trial_id == first
+            and trial_id not in self.stopped
+            and self._rule.behind(trial_id, step, self._sweep.objective.sign * value)
+        ):
             self._ends[trial_id] = step
         if first in self._ends:
             for trial in point:
@@ -93,31 +97,32 @@ class EarlyStopping(FIFOScheduler):
                     self.stopped.add(trial)
                     stop_trial(self._folder / trial)
 
-    def _behind(self, trial_id: str, step: int, value: float) -> bool:
+
+class _Trial:
+    """What Ray's rule needs to know of a trial: who it is."""
+
+    def __init__(self, trial_id: str) -> None:
+        self.trial_id = trial_id
+
+
+class MedianRule:
+    """Ray's median stopping."""
+
+    def __init__(self, median: Median) -> None:
+        self._rule = MedianStoppingRule(
+            time_attr=STEP,
+            metric="score",
+            mode="max",
+            grace_period=median.grace_steps,
+            min_samples_required=median.min_trials,
+            min_time_slice=math.inf,  # never pauses a trial
+        )
+        self._trials: dict[str, _Trial] = {}
+
+    def behind(self, trial_id: str, step: int, value: float) -> bool:
+        """Whether a trial has to stop; more ``value`` is better."""
         if trial_id not in self._trials:
             self._trials[trial_id] = _Trial(trial_id)
             self._rule.on_trial_add(None, self._trials[trial_id])
-        known = {STEP: step, self._metric: value}
+        known = {STEP: step, "score": value}
         return self._rule.on_trial_result(None, self._trials[trial_id], known) == TrialScheduler.STOP
-
-
-def make_rule(sweep: SweepFile) -> TrialScheduler:
-    """Ray's rule that a sweep names."""
-    assert sweep.scheduler is not None
-    common = {"time_attr": STEP, "metric": sweep.objective.metric, "mode": sweep.objective.mode}
-    asha, median = sweep.scheduler.asha, sweep.scheduler.median
-    if asha is not None:
-        return AsyncHyperBandScheduler(
-            **common,
-            max_t=sweep.base.training.steps,
-            grace_period=asha.grace_steps,
-            reduction_factor=asha.reduction_factor,
-            stop_last_trials=False,  # the last step ends a trial by itself
-        )
-    assert median is not None
-    return MedianStoppingRule(
-        **common,
-        grace_period=median.grace_steps,
-        min_samples_required=median.min_trials,
-        min_time_slice=math.inf,  # never pauses a trial
-    )

@@ -19,12 +19,19 @@ Sampler = Literal["random", "grid", "tpe", "multivariate_tpe", "nsga2"]
 
 
 class Asha(Section):
-    """Asynchronous successive halving: a trial stops when it is behind the best of its rung."""
+    """Asynchronous successive halving: a trial stops when it is not among the best of its rung."""
 
     grace_steps: Positive = Field(..., description="no trial stops before this optimiser step")
     reduction_factor: Annotated[int, Field(ge=2)] = Field(
-        3, description="one trial in so many goes on at each rung; rungs lie this factor apart in steps"
+        2, description="one trial in so many goes on at each rung; rungs lie this factor apart in steps"
     )
+
+    def rungs(self, steps: int) -> tuple[int, ...]:
+        """Optimiser steps of the rungs of a training of so many."""
+        found = [self.grace_steps]
+        while found[-1] * self.reduction_factor < steps:
+            found.append(found[-1] * self.reduction_factor)
+        return tuple(found)
 
 
 class Median(Section):

@@ -49,7 +49,7 @@ class Session:
         params = self.board.rows[trial_id].params
         metrics = {"val/iou": 1 / params["expert.count"] + params["training.learning_rate"] + step / 1000}
         self.scheduler.on_trial_result(None, Known(trial_id), {"step": step, **metrics})
-        self.search.on_trial_result(trial_id, metrics)
+        self.search.on_trial_result(trial_id, {"step": step, **metrics})
         self.board.report(trial_id, step, metrics, f"/checkpoints/{trial_id}/{step}")
         self.log.validated(trial_id, step, metrics, f"/checkpoints/{trial_id}/{step}")
 

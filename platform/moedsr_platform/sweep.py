@@ -111,6 +111,7 @@ def _run(request: Request, show: Display, interruption: Interruption, held: cont
         folder=str(folder.trials),
         objective=sweep.objective,
         resources=sweep.resources,
+        stops_early=sweep.scheduler is not None,
         train=request.train,
         stores={data.prepare.model_dump_json(): str(store.path) for data, store in made},
     )

@@ -29,6 +29,7 @@ class TrialSpec:
     Attributes:
         base: the base configuration, as JSON.
         store: the prepared surface store.
+        stops_early: whether a rule may stop trials.
         stores: where a sweep varies ``data.prepare``: settings as JSON, and the store made with them.
         folder: where the trials keep their checkpoints, one folder each, named by trial id.
         train: the training function; None for ``moedsr.training.train``.
@@ -39,6 +40,7 @@ class TrialSpec:
     folder: str
     objective: Objective
     resources: Resources
+    stops_early: bool = False
     train: TrainFunction | None = None
     stores: Mapping[str, str] = field(default_factory=dict)
 
@@ -73,6 +75,7 @@ class TrialSpec:
             "mode": self.objective.mode,
             "threads": self.resources.cpus_per_worker,
             "device": "cuda" if self.resources.gpus_per_worker else "cpu",
+            "waits": self.stops_early and not self.alone,
             "train": self.train,
         }
 

@@ -233,7 +233,9 @@ class _Session:
         from ray import tune
 
         from moedsr_platform.events import EndOfSession, TrialEvents
+        from moedsr_platform.lost_processes import survive_losses
 
+        survive_losses()
         shutil.rmtree(self.folder.tune, ignore_errors=True)
         return tune.Tuner(
             trainable(self.spec),

@@ -181,7 +181,7 @@ def _per_worker(resources: Resources) -> dict[str, float]:
 
 def reason_of(error: BaseException | None) -> str:
     """The cause behind Ray's wrappers in one line: which worker, which exception, where."""
-    from ray.exceptions import RayActorError
+    from moedsr_platform.lost_processes import LOST
 
     failures: dict[int, BaseException] = getattr(error, "worker_failures", {})
     worker, cause = min(failures.items()) if failures else (None, error)
@@ -190,7 +190,7 @@ def reason_of(error: BaseException | None) -> str:
         if not isinstance(inner, BaseException) or inner is cause:
             break
         cause = inner
-    if cause is None or isinstance(cause, RayActorError):
+    if cause is None or isinstance(cause, LOST):
         memory = " because its machine ran out of memory" if "memory" in str(cause).split("root causes")[0] else ""
         return f"its process was lost{memory or ' again and again: killed, out of memory, or its machine went away'}"
     return f"{'' if worker is None else f'worker {worker}: '}{_named(cause)}"

@@ -1,6 +1,8 @@
 """Processes of trials that are lost: what Ray's own loop would end a whole sweep for ends one attempt of one trial."""
 
-from ray.air.execution._internal import actor_manager
+from typing import Any
+
+from ray.air.execution._internal import RayActorManager
 from ray.exceptions import (
     ActorUnschedulableError,
     NodeDiedError,
@@ -15,5 +17,14 @@ LOST = (RayActorError, OutOfMemoryError, WorkerCrashedError, NodeDiedError, Acto
 
 
 def survive_losses() -> None:
-    """Ray's manager of actors knows the first of these alone; any other it takes for a fault of its own, and raises."""
-    actor_manager.RayActorError = LOST
+    """Tune and Ray's manager of actors know the first of these alone; any other they take for a fault of their own."""
+    RayActorManager._actor_task_failed = _as_actor_error
+
+
+_KNOWN = RayActorManager._actor_task_failed
+
+
+def _as_actor_error(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+    if isinstance(exception, LOST) and not isinstance(exception, RayActorError):
+        exception = RayActorError(error_msg=str(exception).partition("\n")[0])
+    _KNOWN(self, tracked_actor_task, exception)

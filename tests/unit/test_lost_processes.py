@@ -1,17 +1,26 @@
 """A trial whose process is lost in any of Ray's ways is told as lost; the sweep goes on."""
 
+import pickle
 from types import SimpleNamespace
 
 import pytest
 from ray.air.execution import FixedResourceManager
 from ray.air.execution._internal import RayActorManager
-from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayTaskError, WorkerCrashedError
+from ray.exceptions import (
+    ActorDiedError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from moedsr_platform.lost_processes import survive_losses
 
 
 @pytest.mark.parametrize(
-    "error", [ActorDiedError(), OutOfMemoryError("the node runs low"), NodeDiedError("gone"), WorkerCrashedError()]
+    "error",
+    [ActorDiedError(), OutOfMemoryError("the node runs low\non memory"), NodeDiedError("gone"), WorkerCrashedError()],
 )
 def test_a_lost_process_is_an_event_of_its_trial(error: Exception) -> None:
     survive_losses()
@@ -20,7 +29,10 @@ def test_a_lost_process_is_an_event_of_its_trial(error: Exception) -> None:
     actor = SimpleNamespace(actor_id=1, _on_error=lambda actor, error: told.append(error))
     manager._cleanup_actor = lambda tracked_actor: None
     manager._actor_task_failed(SimpleNamespace(_tracked_actor=actor, _on_error=None), error)
-    assert told == [error]
+    (heard,) = told
+    assert isinstance(heard, RayActorError)
+    assert str(heard) == str(error).splitlines()[0]
+    assert str(pickle.loads(pickle.dumps(heard))) == str(heard)
     assert manager._failed_actor_ids == {1}
 
 

@@ -21,10 +21,20 @@ def survive_losses() -> None:
     RayActorManager._actor_task_failed = _as_actor_error
 
 
+def at_hand() -> Exception | None:
+    """What is being told to Tune at this moment; Tune itself lets its callbacks know later."""
+    return _AT_HAND[-1] if _AT_HAND else None
+
+
+_AT_HAND: list[Exception] = []
 _KNOWN = RayActorManager._actor_task_failed
 
 
 def _as_actor_error(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
     if isinstance(exception, LOST) and not isinstance(exception, RayActorError):
         exception = RayActorError(error_msg=str(exception).partition("\n")[0])
-    _KNOWN(self, tracked_actor_task, exception)
+    _AT_HAND.append(exception)
+    try:
+        _KNOWN(self, tracked_actor_task, exception)
+    finally:
+        _AT_HAND.pop()

@@ -191,7 +191,7 @@ def reason_of(error: BaseException | None) -> str:
             break
         cause = inner
     if cause is None or isinstance(cause, LOST):
-        memory = " because its machine ran out of memory" if "memory" in str(cause).split("root causes")[0] else ""
+        memory = " because its machine ran out of memory" if "low on memory" in str(cause) else ""
         return f"its process was lost{memory or ' again and again: killed, out of memory, or its machine went away'}"
     return f"{'' if worker is None else f'worker {worker}: '}{_named(cause)}"
 

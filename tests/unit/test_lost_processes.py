@@ -15,7 +15,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from moedsr_platform.lost_processes import survive_losses
+from moedsr_platform.lost_processes import at_hand, survive_losses
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,12 @@ def test_a_lost_process_is_an_event_of_its_trial(error: Exception) -> None:
     survive_losses()
     told: list[Exception] = []
     manager = RayActorManager(resource_manager=FixedResourceManager({"CPU": 1}))
-    actor = SimpleNamespace(actor_id=1, _on_error=lambda actor, error: told.append(error))
+    actor = SimpleNamespace(actor_id=1, _on_error=lambda actor, error: told.extend((error, at_hand())))
     manager._cleanup_actor = lambda tracked_actor: None
     manager._actor_task_failed(SimpleNamespace(_tracked_actor=actor, _on_error=None), error)
-    (heard,) = told
+    heard, at_that_moment = told
+    assert at_that_moment is heard
+    assert at_hand() is None
     assert isinstance(heard, RayActorError)
     assert str(heard) == str(error).splitlines()[0]
     assert str(pickle.loads(pickle.dumps(heard))) == str(heard)

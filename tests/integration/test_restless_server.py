@@ -145,7 +145,11 @@ def test_server_and_sweep_are_killed_at_random_moments(make_scene: MakeScene, se
     assert whole.start(resume=False).wait(600) == 0, whole.output
     torn.environment["MLFLOW_TRACKING_URI"] = server.uri
     chance = random.Random(0)
+    process = torn.start(resume=False, FAKE_SECONDS="0.05")
+    torn.wait_for(lambda: torn.begun, process)  # until then a server that is away is a reason not to begin
     with server.restless(chance, up=10.0, down=8.0):
+        torn.kill("everything", torn.processes())
+        process.wait(90)
         torment(torn, chance, ("trial", "driver", "everything", "SIGTERM"), 20.0)
     with Tracker.open(server.uri, folder=torn.sweep / "tracking") as tracker:
         assert tracker.drain(120)

@@ -12,6 +12,7 @@ from moedsr_platform.board import Board, Row
 from moedsr_platform.cluster_watch import ClusterWatch
 from moedsr_platform.full_disk import FULL
 from moedsr_platform.interruption import Interruption
+from moedsr_platform.lost_processes import at_hand
 from moedsr_platform.nodes import needs
 from moedsr_platform.progress import Display, WaitingNotice
 from moedsr_platform.run_names import SWEEP_TAG
@@ -180,7 +181,8 @@ class TrialEvents(tune.Callback):
         self._tell(lambda listener: listener.tick(*by_status))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._tell(lambda listener: listener.lost(trial.trial_id, trial.get_pickled_error()))
+        error = at_hand() or trial.get_pickled_error()
+        self._tell(lambda listener: listener.lost(trial.trial_id, error))
 
     def _tell(self, event: Callable[[SweepListener], None]) -> None:
         """What cannot be written down ends the session; Tune would take it for a failure of the trial."""

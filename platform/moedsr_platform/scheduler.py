@@ -16,7 +16,7 @@ from ray.tune.schedulers import FIFOScheduler, MedianStoppingRule, TrialSchedule
 from moedsr_platform.asha import Halving
 from moedsr_platform.sweep_file import Median, SweepFile
 from moedsr_platform.trial import FAILURE
-from moedsr_platform.trial_folder import stop_trial
+from moedsr_platform.trial_folder import hear_trial, stop_trial
 from moedsr_platform.worker import STEP
 
 
@@ -65,8 +65,11 @@ class EarlyStopping(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Continues always; a trial that the rule stops is asked to end."""
         value = result.get(self._metric)
-        if isinstance(value, int | float) and math.isfinite(value):
-            self._take(trial.trial_id, int(result[STEP]), float(value))
+        if isinstance(value, int | float):
+            if math.isfinite(value):
+                self._take(trial.trial_id, int(result[STEP]), float(value))
+            if self._sweep.resources.workers > 1:  # reports of one worker are heard before it goes on
+                hear_trial(self._folder / trial.trial_id, int(result[STEP]))
         return TrialScheduler.CONTINUE
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:

@@ -111,6 +111,7 @@ def _run(request: Request, show: Display, interruption: Interruption, held: cont
         folder=str(folder.trials),
         objective=sweep.objective,
         resources=sweep.resources,
+        stops_early=sweep.scheduler is not None,
         train=request.train,
         stores={data.prepare.model_dump_json(): str(store.path) for data, store in made},
     )
@@ -232,7 +233,9 @@ class _Session:
         from ray import tune
 
         from moedsr_platform.events import EndOfSession, TrialEvents
+        from moedsr_platform.lost_processes import survive_losses
 
+        survive_losses()
         shutil.rmtree(self.folder.tune, ignore_errors=True)
         return tune.Tuner(
             trainable(self.spec),

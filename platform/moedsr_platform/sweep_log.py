@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from moedsr.errors import InputError
+from moedsr.files import flush
 from moedsr_platform.board import Board
 from moedsr_platform.trial import FAILURE
 from moedsr_platform.worker import STEP
@@ -24,7 +25,8 @@ ASKED, VALIDATED, ENDED = "asked", "validated", "ended"
 class SweepLog:
     """An append-only file, one event a line; one process at a time writes it.
 
-    The last line of a process that was killed may be torn: it is dropped, and what it told happens again.
+    The last line of a process that was killed may be torn, and a machine that lost its power may have lost more of the
+    end: the file is cut where it can no longer be read, and what was told behind happens again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,6 +34,7 @@ class SweepLog:
         self._mend()
         if path.stat().st_size == 0:
             self._append({"event": "sweep", "key": secrets.token_hex(2)})
+            flush(path)  # another key would make other trials of those that there are
         self.key: str = json.loads(path.read_text(encoding="utf-8").splitlines()[0])["key"]
 
     def trial_id(self, number: int) -> str:
@@ -73,10 +76,20 @@ class SweepLog:
     def _mend(self) -> None:
         self.path.touch()
         whole = self.path.read_bytes()
-        end = whole.rfind(b"\n") + 1
+        end = 0
+        for line in whole.splitlines(keepends=True):
+            if not (line.endswith(b"\n") and _is_event(line)):
+                break
+            end += len(line)
         if end < len(whole):
-            with self.path.open("r+b") as file:
-                file.truncate(end)
+            os.truncate(self.path, end)
+
+
+def _is_event(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class TrialSpec:
     Attributes:
         base: the base configuration, as JSON.
         store: the prepared surface store.
+        stops_early: whether a rule may stop trials.
         stores: where a sweep varies ``data.prepare``: settings as JSON, and the store made with them.
         folder: where the trials keep their checkpoints, one folder each, named by trial id.
         train: the training function; None for ``moedsr.training.train``.
@@ -39,6 +40,7 @@ class TrialSpec:
     folder: str
     objective: Objective
     resources: Resources
+    stops_early: bool = False
     train: TrainFunction | None = None
     stores: Mapping[str, str] = field(default_factory=dict)
 
@@ -73,6 +75,7 @@ class TrialSpec:
             "mode": self.objective.mode,
             "threads": self.resources.cpus_per_worker,
             "device": "cuda" if self.resources.gpus_per_worker else "cpu",
+            "waits": self.stops_early and not self.alone,
             "train": self.train,
         }
 
@@ -178,7 +181,7 @@ def _per_worker(resources: Resources) -> dict[str, float]:
 
 def reason_of(error: BaseException | None) -> str:
     """The cause behind Ray's wrappers in one line: which worker, which exception, where."""
-    from ray.exceptions import RayActorError
+    from moedsr_platform.lost_processes import LOST
 
     failures: dict[int, BaseException] = getattr(error, "worker_failures", {})
     worker, cause = min(failures.items()) if failures else (None, error)
@@ -187,8 +190,8 @@ def reason_of(error: BaseException | None) -> str:
         if not isinstance(inner, BaseException) or inner is cause:
             break
         cause = inner
-    if cause is None or isinstance(cause, RayActorError):
-        memory = " because its machine ran out of memory" if "memory" in str(cause).split("root causes")[0] else ""
+    if cause is None or isinstance(cause, LOST):
+        memory = " because its machine ran out of memory" if "low on memory" in str(cause) else ""
         return f"its process was lost{memory or ' again and again: killed, out of memory, or its machine went away'}"
     return f"{'' if worker is None else f'worker {worker}: '}{_named(cause)}"
 

@@ -42,9 +42,9 @@ def be_killed() -> None:
 
 
 def eat_memory() -> None:
-    """Four GiB in all, by and by: something is to notice before."""
+    """Six GiB in all, by and by: something is to notice before."""
     eaten = []
-    for _ in range(80):
+    for _ in range(120):
         eaten.append(b"\1" * (50 * 1024**2))
         time.sleep(0.1)
     raise AssertionError("nothing noticed")

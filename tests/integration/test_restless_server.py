@@ -4,7 +4,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,22 +41,24 @@ def checkpoint(tmp_path: Path) -> Path:
     return folder
 
 
-def tell(tracker: Tracker, checkpoint: Path, *, steps: int, pause: float = 0) -> list[str]:
-    """A sweep of some trials, each step of each handed over for itself; returns the keys of the trials."""
+def tell(tracker: Tracker, checkpoint: Path, steps: Iterable[int]) -> list[str]:
+    """A sweep of some trials, each step of each handed over for itself; returns the keys of sweep and trials."""
     sweep = tracker.sweep_run("s", {}, {"trials": TRIALS})
     trials = [tracker.trial_run(sweep, f"t{number}", CONFIG, {}) for number in range(TRIALS)]
-    for step in range(1, steps + 1):
+    for step in steps:
         for number, trial in enumerate(trials):
             tracker.log_history(trial, [(step, {"train/loss": number + 1 / step, "routing/load_0": 0.5})])
             if step % 20 == 0:
                 tracker.log_history(trial, [(step, {"val/iou": step / 1000})])
                 tracker.log_checkpoint(trial, checkpoint)
-        time.sleep(pause)
     for trial in trials:
         tracker.finish_trial(trial, "COMPLETE")
     tracker.finish_sweep(sweep, "| table |", best_run=trials[0], metrics={"val/iou": 0.5})
-    tracker.register(trials[0], checkpoint, model="moe-dsr", alias="candidate", metrics={"val/iou": 0.5})
     return [sweep, *trials]
+
+
+def register(tracker: Tracker, run: str, checkpoint: Path) -> None:
+    tracker.register(run, checkpoint, model="moe-dsr", alias="candidate", metrics={"val/iou": 0.5})
 
 
 def check(tracker: Tracker, keys: list[str], *, steps: int) -> None:
@@ -104,10 +106,14 @@ def test_the_first_answer_to_every_request_is_lost(
     with Tracker.open(server.uri, folder=tmp_path / "tracking") as tracker:
         with monkeypatch.context() as broken:
             broken.setattr(urllib3.connectionpool.HTTPConnectionPool, "_make_request", losing)
-            keys = tell(tracker, checkpoint, steps=60)
+            keys = tell(tracker, checkpoint, range(1, 61))
+            register(tracker, keys[1], checkpoint)
             assert tracker.drain(120)
         assert len({(method, url) for method, url, _ in lost}) > 12
         check(tracker, keys, steps=60)
+
+
+KILLS = 8
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -116,12 +122,21 @@ def test_a_server_killed_at_random_moments(
 ) -> None:
     monkeypatch.setattr(outbox, "PATIENCE", (0.1,))
     monkeypatch.setattr(outbox, "GATHER_SECONDS", 0.05)  # requests all the time, so that a kill meets one
+    told = 0
+
+    def steps() -> Iterator[int]:
+        nonlocal told
+        while server.kills < KILLS or told % 20:
+            time.sleep(0.1)
+            told += 1
+            yield told
+
     with Tracker.open(server.uri, folder=tmp_path / "tracking") as tracker:
         with server.restless(random.Random(seed)):
-            keys = tell(tracker, checkpoint, steps=1000, pause=0.1)
+            keys = tell(tracker, checkpoint, steps())
             assert tracker.drain(120)
-        assert server.kills > 8
-        check(tracker, keys, steps=1000)
+        register(tracker, keys[1], checkpoint)
+        check(tracker, keys, steps=told)
 
 
 def test_server_and_sweep_are_killed_at_random_moments(make_scene: MakeScene, server: PlainServer) -> None:
@@ -130,7 +145,11 @@ def test_server_and_sweep_are_killed_at_random_moments(make_scene: MakeScene, se
     assert whole.start(resume=False).wait(600) == 0, whole.output
     torn.environment["MLFLOW_TRACKING_URI"] = server.uri
     chance = random.Random(0)
+    process = torn.start(resume=False, FAKE_SECONDS="0.05")
+    torn.wait_for(lambda: torn.begun, process)  # until then a server that is away is a reason not to begin
     with server.restless(chance, up=10.0, down=8.0):
+        torn.kill("everything", torn.processes())
+        process.wait(90)
         torment(torn, chance, ("trial", "driver", "everything", "SIGTERM"), 20.0)
     with Tracker.open(server.uri, folder=torn.sweep / "tracking") as tracker:
         assert tracker.drain(120)

@@ -120,6 +120,26 @@ def test_a_torn_last_line_is_dropped(tmp_path: Path) -> None:
     assert len(list(again.log.events())) == 2
 
 
+def test_a_log_cut_or_lost_anywhere_is_read_up_to_there(tmp_path: Path) -> None:
+    """Of what a machine without power had not written yet, some file systems keep the length and fill in zeros."""
+    session = Session(sweep("random"), tmp_path / "s")
+    for _ in range(2):
+        trial_id = session.ask()
+        session.validate(trial_id, 10)
+    session.end(trial_id)
+    place, key = session.log.path, session.log.key
+    whole, events = place.read_bytes(), list(session.log.events())
+    for cut in range(whole.index(b"\n") + 1, len(whole), 3):
+        left = events[: whole[:cut].count(b"\n") - 1]
+        for rest in (b"", bytes(len(whole) - cut), bytes(3) + whole[cut + 3 :]):
+            place.write_bytes(whole[:cut] + rest)
+            again = SweepLog(place)
+            assert again.key == key
+            assert list(again.events()) == left
+    again.ended(trial_id, 10, None)
+    assert list(SweepLog(place).events()) == [*left, {**events[-1], "step": 10}]
+
+
 def test_a_log_that_was_only_just_made_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("")
     assert SweepLog(tmp_path / "log").trial_id(1).endswith("-001")

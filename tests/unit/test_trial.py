@@ -1,7 +1,7 @@
 """Why a trial failed, in one line."""
 
 import pytest
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError
 
 from moedsr.errors import JobError
 from moedsr_platform.trial import reason_of
@@ -33,6 +33,14 @@ def chained(outer: BaseException, cause: BaseException) -> BaseException:
         (WorkersFailedError({1: OSError("disk"), 0: ValueError("bad")}), "worker 0: ValueError: bad"),
         (None, "its process was lost again and again: killed, out of memory, or its machine went away"),
         (ActorDiedError(), "its process was lost again and again: killed, out of memory, or its machine went away"),
+        (
+            OutOfMemoryError("1 worker(s) were killed due to the node running low on memory.\nOOM kill reason: ..."),
+            "its process was lost because its machine ran out of memory",
+        ),
+        (
+            RayActorError(error_msg="Owner's memory: 1. There are some potential root causes. (1) high memory usage."),
+            "its process was lost again and again: killed, out of memory, or its machine went away",
+        ),
         (ValueError(), "ValueError: no reason given"),
     ],
 )

@@ -84,7 +84,6 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
 
 
 def _run(request: Request, show: Display, interruption: Interruption, held: contextlib.ExitStack) -> Board:
-    from moedsr_platform.tracking import Tracker
     from moedsr_platform.tracking_client import connect
 
     sweep = request.sweep
@@ -97,14 +96,19 @@ def _run(request: Request, show: Display, interruption: Interruption, held: cont
     grown = growth(sweep.resources)
     at_once = concurrency(sweep.resources, nodes, grown)
     if not away:
-        connect()  # makes and migrates an embedded store
+        try:
+            connect()  # makes and migrates an embedded store
+        except StoreAwayError:  # it went while Ray started
+            if folder is None:
+                raise
+            away = True
     made = [ensure_store(data, show.say) for data in data_settings(sweep.base, sweep.search)]
     data, store = made[0]
     base = sweep.base.model_copy(update={"data": data})
     if folder is None:
         folder = new_folder(sweep, request.file)
         held.enter_context(only_here(folder.lock, folder.sweep_id, cluster.job_id()))
-    tracker = held.enter_context(Tracker.open(folder=folder.tracking, away=away))
+    tracker = held.enter_context(_open_tracker(folder, away, resumed=request.resume))
     spec = TrialSpec(
         base=base.model_dump_json(),
         store=str(store.path),
@@ -137,6 +141,18 @@ def _run(request: Request, show: Display, interruption: Interruption, held: cont
             folder.sweep_id, tags, _params(sweep, base), folder.path / "sweep.yaml", tuple(sweep.search)
         )
     return _Session(request, folder, spec, board, tracker, parent, tags, at_once, show, interruption).run()
+
+
+def _open_tracker(folder: SweepFolder, away: bool, *, resumed: bool) -> "Tracker":
+    """The server may go at any moment: a sweep that goes on does so without it."""
+    from moedsr_platform.tracking import Tracker
+
+    try:
+        return Tracker.open(folder=folder.tracking, away=away)
+    except StoreAwayError:
+        if not resumed:
+            raise
+        return Tracker.open(folder=folder.tracking, away=True)
 
 
 def _store_is_away(resumed: SweepFolder | None, show: Display) -> bool:

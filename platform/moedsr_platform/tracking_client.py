@@ -32,6 +32,7 @@ def connect(uri: str | None = None, *, create: bool = True) -> "MlflowClient":
             client = new_client(address)
             client.search_experiments(max_results=1)
     except Exception as error:
+        check_store(address, create=create)  # a server that has gone since is said to be away
         where = without_password(address)
         if getattr(error, "error_code", None) == "UNAUTHENTICATED":
             raise InputError(

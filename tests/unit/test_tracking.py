@@ -21,7 +21,7 @@ from moedsr_platform.run_names import PARENT_TAG
 from moedsr_platform.sweep_results import find_sweep, sweep_table
 from moedsr_platform.tracking import Tracker
 from moedsr_platform.tracking_client import connect
-from moedsr_platform.tracking_store import check_store, results_folder, store_uri
+from moedsr_platform.tracking_store import StoreAwayError, check_store, results_folder, store_uri
 
 
 @pytest.fixture(scope="module")
@@ -329,6 +329,30 @@ def test_a_server_that_is_no_mlflow_is_told() -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_server_that_goes_after_its_first_answer_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Healthy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    ask = tracking_client.new_client
+
+    def gone(address: str) -> object:
+        server.shutdown()
+        server.server_close()
+        return ask(address)
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(tracking_client, "new_client", gone)
+    with pytest.raises(StoreAwayError, match="does not answer"):
+        connect(f"http://127.0.0.1:{server.server_port}")
 
 
 @pytest.mark.parametrize(

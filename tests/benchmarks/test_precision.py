@@ -14,6 +14,7 @@ import torch
 from benchmarks.rounded_products import rounded_products
 from benchmarks.test_experts import explicit, make
 
+from moedsr.batch import TrainingBatch
 from moedsr.data.prepare import prepare_serially
 from moedsr.data.store import SurfaceStore
 from moedsr.evaluation import Evaluator
@@ -97,10 +98,10 @@ def test_speed_on_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
         print(f"\n{name}: tf32 {tf32:.4f} s, float32 {full:.4f} s: {full / tf32:.2f} times as fast")
 
 
-def _evaluated(model: MoEDSR, batch: object) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _evaluated(model: MoEDSR, batch: TrainingBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Value, gradient, and the gradient of a loss by the experts' weights."""
     model.zero_grad()
-    value, gradient = model.field(batch.surface_points, batch.time, model.context(batch.proteins))  # type: ignore[attr-defined]
+    value, gradient = model.field(batch.surface_points, batch.time, model.context(batch.proteins))
     assert gradient is not None
     (value.abs().mean() + (gradient.norm(dim=-1) - 1).square().mean()).backward()
     weights = [p.grad.flatten() for p in model.experts.parameters() if p.grad is not None]

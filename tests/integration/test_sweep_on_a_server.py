@@ -146,7 +146,7 @@ def test_the_model_works_where_only_its_requirements_are(team: Team, tmp_path: P
     flavour = f"torch-{torch.__version__}-{sys.implementation.cache_tag}-*"
     wheel = next(WHEELS.glob(f"{flavour}/torch_cluster-*.whl"), None)
     if wheel is None:
-        pytest.skip("needs a built wheel of torch-cluster, as `make` keeps it")
+        pytest.skip(f"needs the wheel of torch-cluster that `make setup` keeps in {WHEELS}")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in team.environment.items():
             patch.setenv(name, value)

@@ -19,9 +19,9 @@ from fake_training import series
 
 DRIVER = Path(__file__).resolve().parent / "integration" / "fake_training.py"
 TRIAL, RAYLET, GCS = r"^ray::ImplicitFunc", r"/raylet/raylet ", r"/gcs/gcs_server "
-CONTROLLER, WORKER = r"^ray::TrainController", r"^ray::RayTrainWorker"
-PARTS = {"trial": TRIAL, "controller": CONTROLLER, "worker": WORKER, "raylet": RAYLET, "gcs": GCS, "everything": ""}
-SURVIVED = ("trial", "controller", "worker")
+WORKER = r"^ray::TrialWorker"
+PARTS = {"trial": TRIAL, "worker": WORKER, "raylet": RAYLET, "gcs": GCS, "everything": ""}
+SURVIVED = ("trial", "worker")
 """Parts whose loss a session gets over by itself."""
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP")
 SESSIONS = 60

@@ -25,9 +25,6 @@ _QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # interruption.py has it
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the new behaviour; its announcement is noise
     "RAY_DEDUP_LOGS": "1",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one process less for every trial
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",  # how often reports reach the driver
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "180",  # a busy machine starts slowly
     "PYTHONWARNINGS": "ignore",
 }
 

@@ -10,6 +10,7 @@ from ray import tune
 from moedsr_platform import board as boards
 from moedsr_platform.board import Board, Row
 from moedsr_platform.cluster_watch import ClusterWatch
+from moedsr_platform.failure_reason import reason_of
 from moedsr_platform.full_disk import FULL
 from moedsr_platform.interruption import Interruption
 from moedsr_platform.lost_processes import at_hand
@@ -20,7 +21,7 @@ from moedsr_platform.search_space import describe
 from moedsr_platform.sweep_log import SweepLog
 from moedsr_platform.sweep_page import BEST, BEST_SCORES, trial_note
 from moedsr_platform.tracking import Tracker
-from moedsr_platform.trial import FAILURE, UNSAVED, TrialSpec, reason_of
+from moedsr_platform.trial import FAILURE, UNSAVED, TrialSpec
 from moedsr_platform.trial_folder import pause_trial
 from moedsr_platform.worker import CHECKPOINT, ENDED, HISTORY, STEP
 
@@ -69,10 +70,9 @@ class SweepListener:
         return self.runs[row.trial_id]
 
     def started(self, trial_id: str, params: Mapping[str, Any]) -> None:
-        """A trial begins or begins again; one of several workers may still have to wait for them."""
-        row = self.board.ask(trial_id, params)
-        if self.spec.alone:
-            row = self.board.start(trial_id, params)
+        """A trial begins or begins again: it has the room for all of its workers."""
+        self.board.ask(trial_id, params)
+        row = self.board.start(trial_id, params)
         self.run_of(row)
         self.board.save(self.saved)
         self.display.update(row, "start")

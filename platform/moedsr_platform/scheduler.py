@@ -1,8 +1,7 @@
 """Early stopping: a rule decides, and the trial ends by itself at its next report.
 
-Tune's own way to stop a trial is to kill its driver. The workers of the job inside hold a placement group
-that outlives it (only a cluster with a dashboard cleans it up), so the next trial would wait for ever. A stop
-file asks the workers instead; they save a checkpoint and end in order.
+Tune's own way to stop a trial ends its process, and what it learned since its last checkpoint is lost. A stop file
+asks the trial instead; it saves a checkpoint and ends in order, and the next trial has its process.
 
 Nor does Tune save what a scheduler has seen. A resumed sweep tells a new one again, from its log (sweep_log.py).
 """
@@ -16,7 +15,7 @@ from ray.tune.schedulers import FIFOScheduler, MedianStoppingRule, TrialSchedule
 from moedsr_platform.asha import Halving
 from moedsr_platform.sweep_file import Median, SweepFile
 from moedsr_platform.trial import FAILURE
-from moedsr_platform.trial_folder import hear_trial, stop_trial
+from moedsr_platform.trial_folder import stop_trial
 from moedsr_platform.worker import STEP
 
 
@@ -65,11 +64,8 @@ class EarlyStopping(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Continues always; a trial that the rule stops is asked to end."""
         value = result.get(self._metric)
-        if isinstance(value, int | float):
-            if math.isfinite(value):
-                self._take(trial.trial_id, int(result[STEP]), float(value))
-            if self._sweep.resources.workers > 1:  # reports of one worker are heard before it goes on
-                hear_trial(self._folder / trial.trial_id, int(result[STEP]))
+        if isinstance(value, int | float) and math.isfinite(value):
+            self._take(trial.trial_id, int(result[STEP]), float(value))
         return TrialScheduler.CONTINUE
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:

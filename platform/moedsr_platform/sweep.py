@@ -1,4 +1,4 @@
-"""A sweep from file to result table: Ray Tune over Ray Train, every run tracked, the best one registered."""
+"""A sweep from file to result table: Ray Tune over its trials, every run tracked, the best one registered."""
 
 import contextlib
 import os
@@ -115,7 +115,6 @@ def _run(request: Request, show: Display, interruption: Interruption, held: cont
         folder=str(folder.trials),
         objective=sweep.objective,
         resources=sweep.resources,
-        stops_early=sweep.scheduler is not None,
         train=request.train,
         stores={data.prepare.model_dump_json(): str(store.path) for data, store in made},
     )
@@ -263,7 +262,7 @@ class _Session:
                 storage_path=str(self.folder.path),
                 callbacks=[TrialEvents()],
                 stop=EndOfSession(),
-                failure_config=tune.FailureConfig(max_failures=self.spec.restarts),
+                failure_config=tune.FailureConfig(max_failures=self.request.sweep.resources.worker_restarts),
                 verbose=0,
             ),
         )

@@ -96,7 +96,7 @@ class Machines(Section):
 class Resources(Section):
     """What one trial occupies while it runs."""
 
-    workers: Positive = Field(1, description="Ray Train workers of a trial; the batch is divided among them")
+    workers: Positive = Field(1, description="data-parallel workers of a trial; the batch is divided among them")
     gpus_per_worker: Annotated[float, Field(ge=0)] = Field(0, description="GPUs of a worker; 0 trains on the CPU")
     cpus_per_worker: Positive = Field(1, description="CPU cores, and torch threads, of a worker")
     concurrent_trials: Positive | None = Field(None, description="at once; `auto`: as many as the cluster holds")

@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 from moedsr.errors import JobError
 from moedsr.files import flush
 
-PREFIX, FAILURE, REPORTS, HEARD = "checkpoint_", "failure", "reports.jsonl", "heard"
+PREFIX, FAILURE, REPORTS = "checkpoint_", "failure", "reports.jsonl"
 Request = Literal["stop", "pause"]
 REQUESTS: tuple[Request, ...] = ("stop", "pause")
 
@@ -55,7 +55,6 @@ class TrialFolder:
     ``checkpoint_<step>/``  the last one and the best one, at most one more while it is being written
     ``reports.jsonl``       every report, one a line
     ``stop``, ``pause``     ask the trial to save and end at its next report: for good, or to go on later
-    ``heard``               the last validation that early stopping has judged, where trials wait for that
     ``failure``             why it failed, in one line
     ``owner``               token of the process that writes here; one that lost it ends at its next report
     ``lock``                held for as long as a report or a change of owner takes
@@ -77,12 +76,6 @@ class TrialFolder:
             if (self.path / request).exists():
                 return request
         return None
-
-    @property
-    def heard(self) -> int:
-        """The step of the last validation that early stopping has judged."""
-        place = self.path / HEARD
-        return int(place.read_text(encoding="utf-8")) if place.exists() else 0
 
     @property
     def failure(self) -> str | None:
@@ -203,12 +196,6 @@ def stop_trial(folder: Path) -> None:
 def pause_trial(folder: Path) -> None:
     """Ask the trial that keeps this folder to save itself at its next report, and end until it is started again."""
     _ask(folder, "pause")
-
-
-def hear_trial(folder: Path, step: int) -> None:
-    """Tell the trial that keeps this folder that its validation was judged; one that is to stop was asked to before."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / HEARD, str(step))
 
 
 def _ask(folder: Path, request: Request) -> None:

@@ -3,7 +3,7 @@
 No tracking here: the processes that train know neither MLflow nor Optuna, which keeps their start short.
 """
 
-import time
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +18,7 @@ TrainFunction = Callable[..., None]
 """The signature of ``moedsr.training.train``."""
 
 Send = Callable[[dict[str, Any]], None]
-"""Takes one report; every worker of a trial calls it at the same steps."""
-
-LOOK_SECONDS = 0.1
+"""Takes one report of a trial's first worker."""
 
 STEP, HISTORY, CHECKPOINT, ENDED = "step", "history", "checkpoint", "ended"
 
@@ -30,12 +28,12 @@ def run_training(task: dict[str, Any], send: Send) -> None:
 
     Args:
         task: ``config`` (JSON), ``store`` and ``folder`` (of the trial; paths), ``metric`` and ``mode`` (of the best
-            checkpoint), ``threads`` (of torch), ``device``, ``waits`` (for the judgement of each validation, so that
-            how far a stopped trial gets does not hang on how fast its reports arrive), ``train`` (None for ours).
+            checkpoint), ``threads`` (of torch), ``device``, ``train`` (None for ours).
         send: where reports go.
     """
     import torch
 
+    gc.collect()  # what the trial before left in cycles
     torch.set_num_threads(task["threads"])
     train: TrainFunction = task["train"] or _our_train()
     folder = TrialFolder(Path(task["folder"]), metric=task["metric"], mode=task["mode"])
@@ -43,7 +41,7 @@ def run_training(task: dict[str, Any], send: Send) -> None:
         folder.take()
     # the first worker decides where to go on: another node may not see its files yet
     resume_from = distributed.gather(folder.last)[0]
-    reporter = _Reporter(folder, send, waits=task["waits"])
+    reporter = _Reporter(folder, send)
     if resume_from is not None and reporter.repeat():
         return
     try:
@@ -69,8 +67,8 @@ def _our_train() -> TrainFunction:
 class _Reporter:
     """Keeps what a TrainingReport carries in the trial's folder, then sends it."""
 
-    def __init__(self, folder: TrialFolder, send: Send, *, waits: bool) -> None:
-        self._folder, self._send, self._waits = folder, send, waits
+    def __init__(self, folder: TrialFolder, send: Send) -> None:
+        self._folder, self._send = folder, send
         self._system = SystemMetrics()
         self._request: Request | None = None
 
@@ -81,7 +79,6 @@ class _Reporter:
 
     def __call__(self, report: Any) -> None:
         if distributed.rank() != 0:
-            self._send({STEP: report.step})
             return
         said = Spoken(
             step=report.step,
@@ -94,7 +91,6 @@ class _Reporter:
             if report.checkpoint is not None:
                 self._folder.keep(report.checkpoint, report.step)
         self._send(self._message(said))
-        self._wait_for_judgement(said)
 
     def repeat(self) -> bool:
         """Say again what led to the last checkpoint: a sweep that was killed may not have heard or kept it.
@@ -103,18 +99,9 @@ class _Reporter:
             whether the training had ended with that checkpoint.
         """
         said = joined(list(self._folder.spoken()), self._folder.validated) if distributed.rank() == 0 else []
-        count, done = distributed.gather((len(said), bool(said) and said[-1].done))[0]
-        for place in range(count):
-            self._send(self._message(said[place]) if said else {STEP: 0})
-        for last in [one for one in said if self._folder.validated(one.metrics)][-1:]:
-            self._wait_for_judgement(last)
-        return bool(done)
-
-    def _wait_for_judgement(self, said: Spoken) -> None:
-        if not self._waits or said.done or not self._folder.validated(said.metrics):
-            return
-        while self._folder.heard < said.step and self._folder.request is None:
-            time.sleep(LOOK_SECONDS)
+        for one in said:
+            self._send(self._message(one))
+        return any(distributed.gather(bool(said) and said[-1].done))
 
     def _message(self, said: Spoken) -> dict[str, Any]:
         kept = self._folder.checkpoint(said.step)

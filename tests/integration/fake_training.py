@@ -50,7 +50,19 @@ def eat_memory() -> None:
     raise AssertionError("nothing noticed")
 
 
-FAILING = {13: raise_an_error, 14: diverge, 15: allocate_too_much, 16: be_killed, 17: eat_memory}
+def raise_in_another_worker() -> None:
+    if distributed.rank() == 1:
+        raise_an_error()
+
+
+FAILING = {
+    13: raise_an_error,
+    14: diverge,
+    15: allocate_too_much,
+    16: be_killed,
+    17: eat_memory,
+    18: raise_in_another_worker,
+}
 
 
 @dataclass(frozen=True)

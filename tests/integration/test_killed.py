@@ -131,12 +131,12 @@ def test_disk_use_is_bounded(make_scene: MakeScene) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 def test_parts_of_trials_of_several_workers_killed_while_some_are_stopped_early(make_scene: MakeScene) -> None:
-    """Of each trial a driver, a controller and two workers; early stopping goes by the order of what it hears."""
+    """Early stopping goes by the order of what it hears."""
     asha = "scheduler: {asha: {grace_steps: 10, reduction_factor: 2}}\n"
     settings = {"sampler": "random", "trials": 3, "restarts": 100, "workers": 2, "rest": asha}
     whole, torn = make_scene("whole", **settings), make_scene("torn", **settings)
     longest = max(20.0, run_undisturbed(whole) / 2)
-    kinds = ("trial", "controller", "worker", "worker", "driver", "everything")
+    kinds = ("trial", "worker", "worker", "driver", "everything")
     sessions = torment(torn, random.Random(0), kinds, longest, FAKE_SECONDS="0.3")
     log.info("%d sessions, killed: %s", sessions, torn.kills)
     assert {row["state"] for row in whole.rows} == {"COMPLETE", "PRUNED"}

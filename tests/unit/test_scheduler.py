@@ -8,19 +8,17 @@ import pytest
 
 from moedsr_platform.scheduler import EarlyStopping
 from moedsr_platform.sweep_file import SweepFile
-from moedsr_platform.trial_folder import TrialFolder
 
 ASHA = {"asha": {"grace_steps": 10, "reduction_factor": 2}}
 MEDIAN = {"median": {"grace_steps": 20, "min_trials": 2}}
 
 
-def stopping(folder: Path, scheduler: object, mode: str = "max", seeds: int = 1, workers: int = 1) -> EarlyStopping:
+def stopping(folder: Path, scheduler: object, mode: str = "max", seeds: int = 1) -> EarlyStopping:
     data = {
         "name": "x",
         "base": {"data": {"source": "mini-atlas"}, "training": {"steps": 40}},
         "scheduler": scheduler,
         "seeds": seeds,
-        "resources": {"workers": workers},
         "objective": {"metric": "val/iou" if mode == "max" else "val/chamfer", "mode": mode},
     }
     return EarlyStopping(SweepFile.model_validate_json(json.dumps(data)), folder)
@@ -47,17 +45,6 @@ def test_less_is_better_where_the_objective_says_so(tmp_path: Path) -> None:
     for trial, value in (("a", 0.5), ("b", 0.7)):
         report(rule, trial, 10, value)
     assert rule.stopped == {"b"}
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_trials_of_several_workers_are_told_what_was_judged(workers: int, tmp_path: Path) -> None:
-    """By then those that are to stop have been asked to."""
-    rule = stopping(tmp_path, ASHA, workers=workers)
-    for trial, value in (("a", 0.5), ("b", 0.4), ("c", float("inf"))):
-        report(rule, trial, 10, value)
-        kept = TrialFolder(tmp_path / trial, metric="val/iou", mode="max")
-        assert kept.heard == (10 if workers == 2 else 0)
-        assert kept.request == ("stop" if trial == "b" else None)
 
 
 def test_the_median_rule_waits_for_others_and_for_its_grace(tmp_path: Path) -> None:

@@ -1,15 +1,13 @@
-"""A trial's worker: how far a stopped trial gets does not hang on how fast its reports are heard."""
+"""A trial's worker: what it says again when it goes on, and where it ends when it is asked to."""
 
 import json
-import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from moedsr_platform.trial_folder import hear_trial, stop_trial
+from moedsr_platform.trial_folder import stop_trial
 from moedsr_platform.worker import run_training
 
 
@@ -45,66 +43,36 @@ def task(folder: Path) -> dict[str, Any]:
         "mode": "max",
         "threads": 1,
         "device": "cpu",
-        "waits": True,
         "train": train,
     }
 
 
-def steps_heard(folder: Path, delay: float, *, stop_at: int | None) -> list[int]:
-    """Steps of the reports of a trial whose validations are judged so many seconds after they were made."""
-    heard: list[int] = []
-    judged: list[threading.Thread] = []
-
-    def judge(step: int) -> None:
-        time.sleep(delay)
-        if step == stop_at:
-            stop_trial(folder)
-        hear_trial(folder, step)
-
-    def send(said: dict[str, Any]) -> None:
-        heard.append(said["step"])
-        if "val/iou" in said:
-            judged.append(threading.Thread(target=judge, args=(said["step"],)))
-            judged[-1].start()
-
-    run_training(task(folder), send)
-    for thread in judged:
-        thread.join()
-    return heard
+class KilledError(BaseException):
+    pass
 
 
-@pytest.mark.parametrize("delay", [0, 0.3])
-def test_a_trial_waits_until_its_validation_was_judged(delay: float, tmp_path: Path) -> None:
-    assert steps_heard(tmp_path / "t", delay, stop_at=20) == [5, 10, 15, 20, 25]
+def steps_said(folder: Path, *, stop_at: int | None = None, killed_at: int | None = None) -> list[int]:
+    """Steps of the reports of a trial that is asked to end, or killed, when it has said one."""
+    said: list[int] = []
 
-
-def test_one_that_goes_on_waits_for_the_judgement_that_the_session_before_did_not_give(tmp_path: Path) -> None:
-    """The driver was killed when step 20 had been validated: that was kept, and never heard."""
-    folder = tmp_path / "t"
-
-    class KilledError(BaseException):
-        pass
-
-    def send(said: dict[str, Any]) -> None:
-        if said["step"] == 20:
+    def send(report: dict[str, Any]) -> None:
+        if report["step"] == killed_at:
             raise KilledError
-        hear_trial(folder, said["step"])
+        said.append(report["step"])
+        if report["step"] == stop_at:
+            stop_trial(folder)
 
-    with pytest.raises(KilledError):
-        run_training(task(folder), send)
-    assert steps_heard(folder, 0.3, stop_at=20) == [10, 20, 25]
-
-
-def test_one_that_is_asked_to_save_itself_does_not_wait(tmp_path: Path) -> None:
-    folder = tmp_path / "t"
-
-    def send(said: dict[str, Any]) -> None:
-        heard.append(said["step"])
-        if said["step"] == 10:
-            (folder / "pause").touch()
-        else:
-            hear_trial(folder, said["step"])
-
-    heard: list[int] = []
     run_training(task(folder), send)
-    assert heard == [5, 10, 15]
+    return said
+
+
+def test_one_that_is_asked_to_end_saves_itself_at_its_next_report(tmp_path: Path) -> None:
+    assert steps_said(tmp_path / "t", stop_at=20) == [5, 10, 15, 20, 25]
+    assert steps_said(tmp_path / "t") == [10, 20, 25]  # all that led there, in fewer reports
+
+
+def test_what_a_killed_driver_did_not_hear_is_said_again_before_it_goes_on(tmp_path: Path) -> None:
+    """Step 20 had been validated and kept, and early stopping would have ended the trial for it."""
+    with pytest.raises(KilledError):
+        steps_said(tmp_path / "t", killed_at=20)
+    assert steps_said(tmp_path / "t", stop_at=20) == [10, 20, 25]

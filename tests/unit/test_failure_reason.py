@@ -4,15 +4,7 @@ import pytest
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError
 
 from moedsr.errors import JobError
-from moedsr_platform.trial import reason_of
-
-
-class WorkersFailedError(RuntimeError):
-    """As Ray Train puts it."""
-
-    def __init__(self, failures: dict[int, BaseException]) -> None:
-        super().__init__("Training failed due to worker errors")
-        self.worker_failures = failures
+from moedsr_platform.failure_reason import reason_of
 
 
 def chained(outer: BaseException, cause: BaseException) -> BaseException:
@@ -30,7 +22,6 @@ def chained(outer: BaseException, cause: BaseException) -> BaseException:
             "out of memory: DefaultCPUAllocator: can't allocate memory: you tried",
         ),
         (chained(RuntimeError("wrapped"), JobError("the loss is not a number")), "the loss is not a number"),
-        (WorkersFailedError({1: OSError("disk"), 0: ValueError("bad")}), "worker 0: ValueError: bad"),
         (None, "its process was lost again and again: killed, out of memory, or its machine went away"),
         (ActorDiedError(), "its process was lost again and again: killed, out of memory, or its machine went away"),
         (

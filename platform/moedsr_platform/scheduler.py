@@ -54,7 +54,8 @@ class EarlyStopping(FIFOScheduler):
         return EarlyStopping, (self._sweep, self._folder)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """The searcher gives all seeds of a point before the next point."""
+        """The searcher gives all seeds of a point before the next point; one that lost its process is given again."""
+        self._failed.discard(trial.trial_id)
         if any(trial.trial_id in point for point in self._points):
             return  # a resumed sweep has told it already
         if not self._points or len(self._points[-1]) == self._sweep.seeds:
@@ -74,7 +75,7 @@ class EarlyStopping(FIFOScheduler):
             self._failed.add(trial.trial_id)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """As a failure."""
+        """As a failure, unless the trial is given again at once."""
         self._failed.add(trial.trial_id)
 
     def _take(self, trial_id: str, step: int, value: float) -> None:

@@ -29,8 +29,9 @@ from moedsr_platform.worker import Send, run_training
 GRACE = 5.0
 """Seconds for the first worker to end by itself, for the reason for which another did."""
 
-SILENCE = 60.0
-"""Seconds after which a worker that does not answer is lost; Ray takes half of that to miss a machine."""
+START, SILENCE = 600.0, 60.0
+"""Seconds after which a worker that does not answer is lost: one that starts, perhaps on a machine that has to load its
+packages first, and one that trains; Ray takes half a minute to miss a machine."""
 
 PATIENCE = timedelta(minutes=30)
 """For the slowest worker, in one collective operation."""
@@ -126,7 +127,7 @@ class WorkerGroup:
             watch.join()
         except BaseException as error:
             if not isinstance(error, InputError | JobError):  # it may be what a lost worker leaves behind
-                self._machines()
+                self._machines(SILENCE)
             failed.set()
             self._end()
             raise
@@ -147,7 +148,7 @@ class WorkerGroup:
         ]
         from torch import distributed  # while they start
 
-        one_machine = {*self._machines()} == {ray.get_runtime_context().get_node_id()}
+        one_machine = {*self._machines(START)} == {ray.get_runtime_context().get_node_id()}
         host = "127.0.0.1" if one_machine else ray.util.get_node_ip_address()
         listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         port = listener.getsockname()[1]
@@ -165,10 +166,10 @@ class WorkerGroup:
         )
         return store
 
-    def _machines(self) -> list[str]:
-        """Where the other workers run; if one does not answer, this process ends."""
+    def _machines(self, patience: float) -> list[str]:
+        """Where the other workers run; if one does not answer within so many seconds, this process ends."""
         try:
-            machines: list[str] = ray.get([other.machine.remote() for other in self._others], timeout=SILENCE)
+            machines: list[str] = ray.get([other.machine.remote() for other in self._others], timeout=patience)
         except (*LOST, GetTimeoutError):
             end_process()
         return machines

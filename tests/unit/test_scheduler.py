@@ -98,3 +98,14 @@ def test_where_the_first_trial_of_a_point_failed_the_next_one_decides(tmp_path: 
     rule.on_trial_complete(None, SimpleNamespace(trial_id="b0"), {"step": 0, "failure": "why"})
     report(rule, "b1", 10, 0.1)
     assert rule.stopped == {"b1"}
+
+
+def test_one_that_lost_its_process_is_stopped_like_any_other(tmp_path: Path) -> None:
+    """Tune says that it failed, then gives it again."""
+    rule = stopping(tmp_path, ASHA)
+    add(rule, "a", "b")
+    report(rule, "a", 10, 0.9)
+    rule.on_trial_error(None, SimpleNamespace(trial_id="b"))
+    add(rule, "b")
+    report(rule, "b", 10, 0.1)
+    assert rule.stopped == {"b"}

@@ -21,6 +21,12 @@ TINY = PrepareConfig(frames=6, surface_points=400, grid_spacing=1.0, occupancy_g
 """Four proteins, coarse surfaces: seconds to prepare."""
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked ``gpu`` run where there is one."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _stores_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """An embedded tracking store is made once and copied: MLflow takes a second to make its tables."""

@@ -1,6 +1,6 @@
 """One data-parallel process: gradients of the training loss on this rank's share of a fixed batch, saved to a file.
 
-Usage: gradients_of_a_batch.py FILE, with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set.
+Usage: gradients_of_a_batch.py FILE DEVICE, with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set.
 """
 
 import os
@@ -19,7 +19,8 @@ rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 torch.distributed.init_process_group("gloo")
 batch = make_batch((40, 30, 50, 20))
 share = 4 // world
-own = select_batch(batch, list(range(rank * share, (rank + 1) * share)))
+device = sys.argv[2]
+own = select_batch(batch, list(range(rank * share, (rank + 1) * share))).to(device)
 results = {}
 cases: dict[str, dict[str, dict[str, object]]] = {kind: {"expert": {"kind": kind}} for kind in EXPERTS}
 cases["no router"] = {"router": {"backbone": "none"}, "gate": {"top_k": 1}, "expert": {"kind": "dsr", "count": 1}}
@@ -27,7 +28,7 @@ for kind, changes in cases.items():
     torch.manual_seed(3)
     config = small_config()
     changed = {name: getattr(config, name).model_copy(update=values) for name, values in changes.items()}
-    model = MoEDSR(config.model_copy(update=changed), 4).double()
+    model = MoEDSR(config.model_copy(update=changed), 4).double().to(device)
     parallel = DistributedDataParallel(model, forward_sync_buffers=False)
     for balance in LOAD_BALANCE:
         model.zero_grad(set_to_none=True)

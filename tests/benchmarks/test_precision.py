@@ -5,14 +5,13 @@ for; proteins never met are held_out.py's (`--products tf32`).
 """
 
 import copy
-import statistics
 from pathlib import Path
 
 import builders
 import pytest
 import torch
 from benchmarks.rounded_products import rounded_products
-from benchmarks.test_experts import explicit, make
+from benchmarks.test_experts import POINTS, compare, explicit, make
 
 from moedsr.batch import TrainingBatch
 from moedsr.data.prepare import prepare_serially
@@ -72,30 +71,14 @@ def test_memorising_a_surface(seed: int, tmp_path: Path, capsys: pytest.CaptureF
             print(f"\nseed {seed} {way:8} loss {float(losses[0]):.5f}  {row}", end="")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_speed_on_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
-    """Training steps of the paper's experts on 2 proteins, 20,000 points each: medians of pairs run in turn."""
-    seconds: dict[str, list[float]] = {"tf32": [], "float32": []}
-    models = {}
-    for way in seconds:
-        model, batch = make(experts=4)
-        expert = model.config.expert.model_copy(update={"matmul_precision": way})
-        models[way] = MoEDSR(model.config.model_copy(update={"expert": expert}), 2).cuda()
-    points = torch.randn(2, 1, 20_000, 3) * 0.4
-    batch = type(batch)(**{**vars(batch), "surface_points": points}).to("cuda", torch.float32)
-    for number in range(13):
-        for way, model in models.items():
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            explicit(model, batch)
-            end.record()
-            torch.cuda.synchronize()
-            if number > 2:
-                seconds[way].append(start.elapsed_time(end) / 1000)
-    tf32, full = (statistics.median(times) for times in seconds.values())
+    """Training steps of the paper's experts."""
+    tf32, full = (make(experts=4, device="cuda", precision=way) for way in ("tf32", "float32"))
+    rounded, exact = compare(lambda: explicit(*tf32), lambda: explicit(*full), "cuda")
     with capsys.disabled():
-        name = torch.cuda.get_device_name()
-        print(f"\n{name}: tf32 {tf32:.4f} s, float32 {full:.4f} s: {full / tf32:.2f} times as fast")
+        print(f"\n{torch.cuda.get_device_name()}, 2 proteins x {POINTS['cuda']} points:", end=" ")
+        print(f"tf32 {rounded:.4f} s, float32 {exact:.4f} s: {exact / rounded:.2f} times as fast")
 
 
 def _evaluated(model: MoEDSR, batch: TrainingBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

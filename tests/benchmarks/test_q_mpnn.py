@@ -1,7 +1,8 @@
 """Q-MPNN against the formula edge by edge with e3nn: forward and backward, time and peak memory.
 
-2048 points on a bumpy sphere with the area of a protein of 214 residues, σ_d = 9 Å. Times are medians of the process'
-own CPU time, in turn; memory is what a fresh process takes at its peak beyond what it held before.
+2048 points on a bumpy sphere with the area of a protein of 214 residues, σ_d = 9 Å. Times are medians in turn, of the
+process' own CPU time or by the clock until a GPU is done; memory is what a fresh process takes at its peak beyond what
+it held before, or what tensors on the GPU do.
 """
 
 import math
@@ -9,14 +10,15 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 from benchmarks.edgewise import EdgewiseQMPNN
+from benchmarks.test_experts import CPU_AND_GPU, seconds
 
 from moedsr.batch import CloudPairs, ProteinBatch
 from moedsr.config import RouterConfig
@@ -25,8 +27,8 @@ from moedsr.models.encoders.q_mpnn import QMPNN
 
 pytestmark = pytest.mark.benchmark
 
-POINTS, AREA, REPEATS = 2048, 9600.0, 3
-KINDS = ("edge by edge", "ours", "ours, recomputed")
+POINTS, AREA, REPEATS = 2048, 9600.0, {"cpu": 3, "cuda": 15}
+KINDS = ("edge by edge", "ours", "ours, recomputed", "openequivariance")
 
 
 def cloud() -> ProteinBatch:
@@ -53,12 +55,14 @@ def cloud() -> ProteinBatch:
     return replace(proteins, cloud_pairs=CloudPairs(target=target, source=source, distance=distance))
 
 
-def step(kind: str, l_max: int) -> Callable[[], torch.Tensor]:
+def step(kind: str, l_max: int, device: str = "cpu") -> Callable[[], torch.Tensor]:
     """Forward and backward of all layers; the result is the features of the points."""
     torch.manual_seed(0)
-    encoder = QMPNN(RouterConfig(l_max=l_max, recompute_messages=kind == "ours, recomputed"))
-    proteins, features = cloud(), torch.randn(POINTS, encoder.config.point_features)
-    oracle = EdgewiseQMPNN(encoder)
+    product = kind if kind == "openequivariance" else "torch"
+    config = RouterConfig(l_max=l_max, recompute_messages=kind == "ours, recomputed", tensor_product=product)
+    encoder = QMPNN(config)
+    proteins, features = cloud().to(device), torch.randn(POINTS, config.point_features).to(device)
+    encoder, oracle = encoder.to(device), EdgewiseQMPNN(encoder).to(device)
 
     def run() -> torch.Tensor:
         encoder.zero_grad()
@@ -69,8 +73,14 @@ def step(kind: str, l_max: int) -> Callable[[], torch.Tensor]:
     return run
 
 
-def peak(kind: str, l_max: int) -> float:
-    """MiB that a step takes at its peak, beyond what the process held before it."""
+def peak(kind: str, l_max: int, device: str) -> float:
+    """MiB that a step takes at its peak, beyond what the process, or the GPU, held before it."""
+    if device == "cuda":
+        run = step(kind, l_max, device)
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
     code = f"from benchmarks.test_q_mpnn import rise; rise({kind!r}, {l_max})"
     environment = {"PYTHONPATH": ":".join(path for path in sys.path if path)}
     printed = subprocess.run(
@@ -91,27 +101,31 @@ def highest() -> int:
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
 
+@pytest.mark.parametrize("device", CPU_AND_GPU)
 @pytest.mark.parametrize("l_max", [1, 2])
-def test_against_edge_by_edge(l_max: int, capsys: pytest.CaptureFixture[str]) -> None:
-    runs = {kind: step(kind, l_max) for kind in KINDS}
+def test_against_edge_by_edge(l_max: int, device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = [kind for kind in KINDS if kind != "openequivariance" or (device == "cuda" and find_spec(kind))]
+    runs = {kind: step(kind, l_max, device) for kind in kinds}
     results = {kind: run() for kind, run in runs.items()}
-    for kind in KINDS[1:]:
+    for kind in kinds[1:]:
         torch.testing.assert_close(results[kind], results[KINDS[0]], atol=1e-5, rtol=1e-5)
-    seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for _ in range(REPEATS):
+    times: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for _ in range(REPEATS[device]):
         for kind, run in runs.items():
-            started = time.process_time()
+            started = seconds(device)
             run()
-            seconds[kind].append(time.process_time() - started)
-    median = {kind: statistics.median(times) for kind, times in seconds.items()}
-    memory = {kind: peak(kind, l_max) for kind in KINDS}
+            times[kind].append(seconds(device) - started)
+    median = {kind: statistics.median(times[kind]) for kind in kinds}
+    memory = {kind: peak(kind, l_max, device) for kind in kinds}
     pairs = cloud().cloud_pairs
     assert pairs is not None
     with capsys.disabled():
-        print(f"\nl_max {l_max}, {POINTS} points, {len(pairs.target) / POINTS:.0f} neighbours each, 3 layers:")
-        for kind in KINDS:
+        print(
+            f"\n{device}, l_max {l_max}, {POINTS} points, {len(pairs.target) / POINTS:.0f} neighbours each, 3 layers:"
+        )
+        for kind in kinds:
             faster, leaner = median[KINDS[0]] / median[kind], memory[KINDS[0]] / memory[kind]
             print(
-                f"  {kind:17} {median[kind]:6.2f} s, {memory[kind]:5.0f} MiB:"
+                f"  {kind:17} {median[kind]:8.4f} s, {memory[kind]:5.0f} MiB:"
                 f" {faster:4.1f} times as fast, {leaner:4.1f} times as lean"
             )

@@ -98,9 +98,7 @@ def the_best_is_evaluated_and_predicts(scene: Scene) -> None:
         predict = ["predict", *model, str(file), "--times", "0.5", "--resolution", "48", "--out", str(out)]
         said = command(scene, "evaluate", *model, "--split", "val", "--frames", "2", "--device", device, "--json")
         scores[device] = {
-            (row["protein"], row["predictor"], row["frame"]): row["iou"]
-            for row in json.loads(said)
-            if row.get("frame") is not None
+            f"{row['protein']} {row['predictor']} {row['frame']}": row["values"]["iou"] for row in json.loads(said)
         }
         command(scene, *predict, "--device", device)
         surfaces[device] = [path.stat().st_size for path in sorted(out.glob("*.ply"))]

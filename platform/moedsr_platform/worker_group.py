@@ -146,7 +146,7 @@ class WorkerGroup:
             .remote()
             for place in range(1, resources.workers)
         ]
-        from torch import distributed  # while they start
+        import torch  # noqa: F401  while they start
 
         one_machine = {*self._machines(START)} == {ray.get_runtime_context().get_node_id()}
         host = "127.0.0.1" if one_machine else ray.util.get_node_ip_address()
@@ -155,14 +155,9 @@ class WorkerGroup:
         store = _store(
             host, port, resources.workers, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach()
         )
-        # NCCL refuses two workers on one GPU
-        nccl = resources.gpus_per_worker >= 1 and distributed.is_nccl_available()
+        backend = backend_of(resources)
         self._meeting = Meeting(
-            host=host,
-            port=port,
-            workers=resources.workers,
-            backend="nccl" if nccl else "gloo",
-            one_machine=one_machine,
+            host=host, port=port, workers=resources.workers, backend=backend, one_machine=one_machine
         )
         return store
 
@@ -191,6 +186,13 @@ class WorkerGroup:
 def worker_group(resources: Resources) -> WorkerGroup:
     """The group of this process."""
     return WorkerGroup(resources)
+
+
+def backend_of(resources: Resources) -> str:
+    """What connects the workers: NCCL refuses two on one GPU, which is where those with a part of one may be."""
+    from torch.distributed import is_nccl_available
+
+    return "nccl" if resources.gpus_per_worker >= 1 and is_nccl_available() else "gloo"
 
 
 def _store(*arguments: Any, **settings: Any) -> Any:

@@ -55,6 +55,7 @@ class SweepListener:
         self.over = False
         self.unwritable: OSError | None = None  # what came when something was to be written down
         self._suspended = False
+        self._pending: list[str] = []
         self.runs: dict[str, str] = {}
         self._waiting = WaitingNotice(display, needs(spec.resources))
 
@@ -131,6 +132,9 @@ class SweepListener:
         if (gone := self.cluster.lost()) is not None:
             self.interruption.ask(gone)
         if self.interruption.asked is None:
+            if pending != self._pending:
+                self._pending = pending
+                self.board.save(self.saved)
             self._waiting.tick([self.board.rows[trial_id] for trial_id in (*running, *pending)])
             return
         if not self._suspended:

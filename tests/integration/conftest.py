@@ -37,10 +37,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_environment(cache: Path) -> Iterator[Callable[[Path], dict[str, str]]]:
     """The environment of a sweep that keeps all it writes in one folder. Ends whatever a failed test left running."""
     made: list[Path] = []
+    given = [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
 
     def make(folder: Path) -> dict[str, str]:
         own = {
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "platform"), str(HERE)]),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "platform"), str(HERE), *given]),
             "MOEDSR_HOME": str(folder / "results"),
             "MOEDSR_CACHE": str(cache),
             "FAKE_LOG": str(folder / "starts.txt"),

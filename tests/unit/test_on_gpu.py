@@ -84,10 +84,11 @@ def test_tensor_float_is_for_training_alone(small_config: Config) -> None:
         for training in (True, False)
     }
     exact = values["float32", False]
-    assert torch.equal(values["tf32", False], exact)
-    assert torch.equal(values["float32", True], exact)
-    rounded = (values["tf32", True] - exact).abs().max()
-    assert 10 * ROUNDING < rounded < 0.02
+    difference = {way: float((value - exact).abs().max()) for way, value in values.items()}
+    # not 0: sums over neighbours come in any order on a GPU
+    assert difference["tf32", False] < ROUNDING, difference
+    assert difference["float32", True] < ROUNDING, difference
+    assert 10 * ROUNDING < difference["tf32", True] < 0.02, difference
 
 
 def test_neighbours() -> None:

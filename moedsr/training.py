@@ -43,7 +43,7 @@ def train(
     """Train one run to its last step, or until told to stop.
 
     Uses ``torch.distributed`` when it is initialised. A run resumed from a checkpoint continues as if it had not
-    been interrupted, bit for bit on the same hardware and number of workers.
+    been interrupted, bit for bit on the same CPU and number of workers; a GPU adds up in any order.
 
     Args:
         config: the run.

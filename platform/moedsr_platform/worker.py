@@ -33,7 +33,6 @@ def run_training(task: dict[str, Any], send: Send) -> None:
     """
     import torch
 
-    gc.collect()  # what the trial before left in cycles
     torch.set_num_threads(task["threads"])
     train: TrainFunction = task["train"] or _our_train()
     folder = TrialFolder(Path(task["folder"]), metric=task["metric"], mode=task["mode"])
@@ -42,9 +41,9 @@ def run_training(task: dict[str, Any], send: Send) -> None:
     # the first worker decides where to go on: another node may not see its files yet
     resume_from = distributed.gather(folder.last)[0]
     reporter = _Reporter(folder, send)
-    if resume_from is not None and reporter.repeat():
-        return
     try:
+        if resume_from is not None and reporter.repeat():
+            return
         train(
             Config.model_validate_json(task["config"]),
             Path(task["store"]),
@@ -56,6 +55,8 @@ def run_training(task: dict[str, Any], send: Send) -> None:
         )
     finally:
         folder.release()
+        gc.collect()
+        torch.cuda.empty_cache()  # others may share the GPU; does nothing where none is used
 
 
 def _our_train() -> TrainFunction:

@@ -28,6 +28,8 @@ from moedsr.models.encoders.q_mpnn import QMPNN
 pytestmark = pytest.mark.benchmark
 
 POINTS, AREA, REPEATS = 2048, 9600.0, {"cpu": 3, "cuda": 15}
+ROUNDING = {"cpu": 1e-5, "cuda": 1e-4}
+"""On a GPU sums over neighbours come in any order; in float64 all are the same (tests/unit/test_on_gpu.py)."""
 KINDS = ("edge by edge", "ours", "ours, recomputed", "openequivariance")
 
 
@@ -108,7 +110,7 @@ def test_against_edge_by_edge(l_max: int, device: str, capsys: pytest.CaptureFix
     runs = {kind: step(kind, l_max, device) for kind in kinds}
     results = {kind: run() for kind, run in runs.items()}
     for kind in kinds[1:]:
-        torch.testing.assert_close(results[kind], results[KINDS[0]], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(results[kind], results[KINDS[0]], atol=ROUNDING[device], rtol=ROUNDING[device])
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(REPEATS[device]):
         for kind, run in runs.items():

@@ -130,7 +130,7 @@ def test_two_workers_on_one_gpu(make_sweep: MakeSweep) -> None:
 
 
 def test_a_trial_and_then_everything_is_killed(make_sweep: MakeSweep, kill_tree: Callable[[Path], int]) -> None:
-    steps = 15 * EVERY
+    steps = 10 * EVERY
     scene = make_sweep("training.seed: {grid: [0, 1, 2]}", "gpus_per_worker: 0.5", steps=steps)
     log = scene.sweep / "log.jsonl"
 

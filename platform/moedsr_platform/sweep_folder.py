@@ -4,6 +4,7 @@ import errno
 import json
 import re
 import shutil
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,7 @@ def new_folder(sweep: SweepFile, file: Path) -> SweepFolder:
     parent = results_folder() / "sweeps"
     made = parent / f".{uuid.uuid4().hex}"
     try:
+        _sweep_out(parent)
         (made / "trials").mkdir(parents=True)
         shutil.copyfile(file, made / "sweep.yaml")
         _write(made / "sweep.json", _resolved(sweep))
@@ -95,6 +97,13 @@ def new_folder(sweep: SweepFile, file: Path) -> SweepFolder:
         raise InputError(f"{parent}: cannot be written: {error.strerror}; choose another with --results") from None
 
 
+def _sweep_out(parent: Path, seconds: float = 3600.0) -> None:
+    """What a process left that was killed while it made a folder; another one may be making its own just now."""
+    for left in parent.glob(".*"):
+        if left.stat().st_mtime < time.time() - seconds:
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def old_folder(sweep: SweepFile) -> SweepFolder:
     """The latest sweep of this name, to go on with.
 
@@ -106,7 +115,7 @@ def old_folder(sweep: SweepFile) -> SweepFolder:
         parent = results_folder() / "sweeps"
         names = [folder.sweep_id for folder in all_folders()]
         there = f"; there are {', '.join(names[:8])}" if names else ""
-        raise InputError(f"no sweep `{sweep.name}` to resume under {parent}{there}")
+        raise InputError(f"no sweep `{sweep.name}` to resume under {parent}: it is begun without --resume{there}")
     folder = SweepFolder(max(found)[1].absolute())
     try:
         before = json.loads((folder.path / "sweep.json").read_text(encoding="utf-8"))

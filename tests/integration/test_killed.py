@@ -14,7 +14,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from killing import RAYLET, TRIAL, MakeScene, Scene, check_whole, kept, outcome, study, torment
+from killing import PARTS, RAYLET, TRIAL, MakeScene, Scene, check_whole, kept, outcome, study, torment
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,27 @@ def run_undisturbed(scene: Scene) -> float:
 
 def validations(scene: Scene) -> int:
     return sum(event["event"] == "validated" for event in scene.events())
+
+
+def last_line(scene: Scene) -> str:
+    return scene.output.splitlines()[-1]
+
+
+def client_of(scene: Scene) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{scene.folder / 'results' / 'mlflow.db'}")
+
+
+def statuses(scene: Scene) -> list[str]:
+    client = client_of(scene)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return [run.info.status for run in client.search_runs(experiments)]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
 
 
 def test_a_sweep_that_is_killed_and_asked_to_stop_ends_as_one_that_is_not(make_scene: MakeScene) -> None:
@@ -45,7 +66,7 @@ def test_a_sweep_that_is_killed_and_asked_to_stop_ends_as_one_that_is_not(make_s
         if what == "SIGTERM":
             process.send_signal(signal.SIGTERM)
             assert process.wait(90) == 1
-            last = torn.output.splitlines()[-1]
+            last = last_line(torn)
             assert last.startswith("interrupted; finished trials are kept. Go on with: moedsr sweep ")
             assert {row["state"] for row in torn.rows} == {"COMPLETE", "WAITING"}
         else:
@@ -70,8 +91,40 @@ def test_asked_to_stop_while_data_is_prepared(make_scene: MakeScene) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(90) == 1
     line = r"interrupted with \d of 3 proteins prepared; the same command goes on from there"
-    assert re.fullmatch(line, scene.output.splitlines()[-1])
+    assert re.fullmatch(line, last_line(scene))
     assert "Traceback" not in scene.output
+
+
+@pytest.mark.slow
+def test_everything_killed_while_data_is_prepared(make_scene: MakeScene) -> None:
+    """Again and again, before there is anything of the sweep; also Ray alone, which is no protein's fault."""
+    whole, torn = make_scene("whole", trials=2), make_scene("torn", trials=2)
+    stores = []
+    for scene in (whole, torn):
+        scene.environment["MOEDSR_CACHE"] = str(scene.folder / "cache")
+        scene.file.write_text(scene.file.read_text().replace("frames: 4", "frames: 40"))
+        stores.append(scene.folder / "cache" / "stores")
+    run_undisturbed(whole)
+
+    chance, kept = random.Random(0), dict[Path, int]()
+    for number, what in enumerate(("everything", "raylet", "everything", "driver", "everything"), start=1):
+        process = torn.start(resume=False)
+        torn.wait_for(lambda: torn.output.count("preparing 3 proteins") == number, process)  # noqa: B023
+        time.sleep(chance.uniform(0, 2))
+        torn.kill(what, [process.pid] if what == "driver" else torn.processes(PARTS[what]))
+        assert process.wait(90) == (1 if what == "raylet" else -signal.SIGKILL), torn.output
+        assert not torn.begun
+        assert not list(stores[1].rglob("manifest.json"))
+        assert all(path.stat().st_mtime_ns == made for path, made in kept.items()), "a finished protein was made again"
+        kept = {path: path.stat().st_mtime_ns for path in stores[1].rglob("*.safetensors")}
+    log.info("%d proteins were kept", len(kept))
+    assert "Ray on this machine is gone; finished proteins are kept, the same command goes on" in torn.output
+    assert torn.start(resume=False).wait(600) == 0, torn.output
+    assert all(path.stat().st_mtime_ns == made for path, made in kept.items())
+    contents = [{path.relative_to(store): path.read_bytes() for path in store.rglob("*.*")} for store in stores]
+    assert contents[0] == contents[1]
+    assert outcome(torn) == outcome(whole)
+    assert [path.name for path in (torn.folder / "results" / "sweeps").iterdir()] == ["fake"]
 
 
 @pytest.mark.slow
@@ -83,7 +136,7 @@ def test_a_full_disk_stops_the_sweep_and_no_trial_is_to_blame(make_scene: MakeSc
     full.touch()
     assert process.wait(120) == 1
     assert "the disk is full: saving " in scene.output
-    assert scene.output.splitlines()[-1].startswith("interrupted; finished trials are kept. Go on with: moedsr sweep ")
+    assert last_line(scene).startswith("interrupted; finished trials are kept. Go on with: moedsr sweep ")
     assert not [row for row in scene.rows if row["state"] == "FAIL"]
     full.unlink()
     assert scene.start(resume=True).wait(600) == 0, scene.output
@@ -146,23 +199,30 @@ def test_parts_of_trials_of_several_workers_killed_while_some_are_stopped_early(
 
 
 @pytest.mark.slow
-def test_everything_killed_while_the_best_is_registered(
+def test_killed_and_stopped_while_the_best_is_registered(
     make_scene: MakeScene, kill_tree: Callable[[Path], int]
 ) -> None:
-    """The last step, again and again; there is one version in the end."""
+    """The last step, again and again; there is one version in the end, and nothing is shown as running in between."""
     scene = make_scene("last", sampler="random", trials=2, rest="register: {model: moe-dsr, alias: candidate}\n")
     chance = random.Random(0)
-    for _ in range(6):
+    for what in ("everything", "driver", "SIGTERM") * 2:
         said = scene.output.count("\nbest: trial") if scene.begun else 0
         process = scene.start(resume=scene.begun)
         scene.wait_for(lambda: scene.output.count("\nbest: trial") > said, process)  # noqa: B023
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(chance.uniform(0, 4))
-        kill_tree(scene.folder)
-        process.wait(90)
+        if what == "everything":  # also who closes the runs: the next session sees to it, however early it ends
+            kill_tree(scene.folder)
+            process.wait(90)
+            process = scene.start(resume=True)
+            scene.wait_for(lambda: bool(scene.processes(RAYLET)), process)
+        process.send_signal(signal.SIGKILL if what == "driver" else signal.SIGTERM)
+        if process.wait(120) == 1:
+            assert re.fullmatch(r"interrupted; finished trials are kept\. Go on with: .* --resume", last_line(scene))
+        wait_until(lambda: "RUNNING" not in statuses(scene))
     assert scene.start(resume=True).wait(600) == 0, scene.output
     check_whole(scene, 2)
-    client = mlflow.MlflowClient(f"sqlite:///{scene.folder / 'results' / 'mlflow.db'}")
+    client = client_of(scene)
     (version,) = client.search_model_versions("name = 'moe-dsr'")
     assert client.get_model_version_by_alias("moe-dsr", "candidate").run_id == version.run_id
     experiment = client.get_run(version.run_id).info.experiment_id
@@ -182,7 +242,7 @@ def test_random_parts_killed_at_random_moments(
 ) -> None:
     """One machine, from the first moment on: the data is prepared, and the tracking store made, under blows as well."""
     chance = random.Random(seed)
-    settings = {"sampler": sampler, "at_once": at_once, "trials": 10, "restarts": 100}
+    settings = {"sampler": sampler, "at_once": at_once, "trials": 6, "restarts": 100}
     whole, torn = make_scene("whole", **settings), make_scene("torn", **settings)
     longest = max(12.0, run_undisturbed(whole) / 2)  # a machine on which all starts slowly is left more time to start
     torn.environment["MOEDSR_CACHE"] = str(torn.folder / "cache")

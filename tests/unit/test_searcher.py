@@ -1,14 +1,24 @@
 """What Optuna is asked, what it is told, and what a resumed search still knows."""
 
+import contextlib
 import json
+import random
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from moedsr.errors import InputError
+from moedsr_platform import searcher
+from moedsr_platform import study as study_module
 from moedsr_platform.searcher import StudyPlace, SweepSearch
 from moedsr_platform.sweep_file import SweepFile
 
@@ -242,3 +252,103 @@ def _run(search: SweepSearch, trials: int, first: int = 0) -> list[dict[str, Any
         points.append(point)
         search.on_trial_complete(f"t{number}", _result(point))
     return points
+
+
+def test_a_study_of_the_same_name_that_is_another_sweeps(tmp_path: Path) -> None:
+    """A sweep that was killed before it had its study finds that another, with its results elsewhere, took the name."""
+    one, url = sweep(search=RATE, trials=2), f"sqlite:///{tmp_path / 'optuna.db'}"
+    SweepSearch(one, StudyPlace(url, "s", owner="first"))
+    for again in (False, True):
+        with pytest.raises(InputError, match="has a study `s` already: choose another name"):
+            SweepSearch(one, StudyPlace(url, "s", again=again, owner="second"))
+    SweepSearch(one, StudyPlace(url, "s", again=True, owner="first"))
+
+
+def test_a_storage_that_another_sweep_makes_in_the_same_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, make, calls = f"sqlite:///{tmp_path / 'optuna.db'}", study_module.RDBStorage, []
+
+    def make_late(*arguments: Any, **named: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise RuntimeError("(sqlite3.OperationalError) table studies already exists")
+        return make(*arguments, **named)
+
+    monkeypatch.setattr(study_module, "RDBStorage", make_late)
+    SweepSearch(sweep(search=RATE, trials=2), StudyPlace(url, "s"))
+    assert len(calls) == 2
+
+
+def test_a_storage_that_somebody_else_writes_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again, and what was under way begins anew from what the storage has."""
+    monkeypatch.setattr(searcher, "PAUSE", 0.01)
+    one = sweep(search=RATE, trials=2)
+    expected = SweepSearch(one).suggest("a")
+    search = SweepSearch(one, StudyPlace(f"sqlite:///{tmp_path / 'optuna.db'}", "s"))
+    commit, chance = Session.commit, random.Random(0)
+
+    def refuse(self: Session) -> None:
+        if chance.random() < 0.3:
+            raise OperationalError("UPDATE", {}, Exception("database is locked"))
+        commit(self)
+
+    with monkeypatch.context() as locked:
+        locked.setattr(Session, "commit", refuse)
+        assert search.suggest("a") == expected
+        search.on_trial_result("a", {"val/iou": 0.5, "step": 1})
+        search.on_trial_result("a", {"val/iou": 0.7, "step": 2})
+        search.on_trial_result("a", {"val/iou": 0.6, "step": 3})
+        search.on_trial_complete("a", {"step": 4})
+    (trial,) = study_of(search).trials
+    assert (trial.value, trial.user_attrs["trials"], trial.params) == (0.7, ["a"], expected)
+    assert trial.intermediate_values == {1: 0.5, 2: 0.7, 3: 0.6}
+    assert search.away is None
+
+
+def test_a_storage_that_stays_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searcher, "PATIENCE", 0.0)
+    search = SweepSearch(sweep(search=RATE, trials=2), StudyPlace(f"sqlite:///{tmp_path / 'optuna.db'}", "s"))
+    (tmp_path / "optuna.db").write_bytes(b"")
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        search.suggest("a")
+    assert search.away is not None
+    assert re.fullmatch(r"storage sqlite:.*optuna\.db does not answer \(.*no such table: \w+\)", search.away)
+
+
+CHANGES = ("_create_new_trial", "_set_trial_param", "set_trial_state_values", "set_trial_user_attr")
+
+
+def test_a_process_that_is_killed_while_it_replaces_a_repetition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before each of its changes to the study: the next process gives the points that this one would have given."""
+    one = sweep(search={"training.learning_rate": {"grid": [1e-3, 2e-3, 3e-3, 4e-3, 5e-3]}}, sampler="random", trials=5)
+    whole = SweepSearch(one)
+    expected = _run(whole, 5)
+    told = [(trial.params, trial.state) for trial in study_of(whole).trials]
+    repetition = next(point.number for point in whole.study._all if point.repeats)
+    found = _run(SweepSearch(one, StudyPlace(f"sqlite:///{tmp_path / 'before.db'}", "s")), repetition)
+    for moment in range(20):
+        url = f"sqlite:///{shutil.copy(tmp_path / 'before.db', tmp_path / f'{moment}.db')}"
+        search, left = SweepSearch(one, StudyPlace(url, "s", again=True)), moment
+
+        def or_killed(change: Callable[..., Any]) -> Callable[..., Any]:
+            def made(*given: Any, **named: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    raise KeyboardInterrupt
+                return change(*given, **named)
+
+            return made
+
+        with monkeypatch.context() as killed:
+            for name in CHANGES:
+                killed.setattr(RDBStorage, name, or_killed(getattr(RDBStorage, name)))
+            with contextlib.suppress(KeyboardInterrupt):
+                search.suggest(f"t{repetition}")
+        again = SweepSearch(one, StudyPlace(url, "s", again=True))
+        assert found + _run(again, 5 - repetition, first=repetition) == expected
+        assert [(trial.params, trial.state) for trial in study_of(again).trials] == told
+        if left >= 0:
+            break
+    assert moment >= 8

@@ -10,7 +10,6 @@ from moedsr.config import Config
 from moedsr.data.conformation import InitialConformation
 from moedsr.data.protein_input import ProteinInput
 from moedsr.data.structure import load_structure
-from moedsr.data.topologies import stem
 from moedsr.device import resolve_device
 from moedsr.errors import InputError
 from moedsr.expert_territory import Territory, expert_territory
@@ -18,6 +17,9 @@ from moedsr.geometry.level_set import extract_level_set
 from moedsr.geometry.mesh import Mesh
 from moedsr.models.moedsr import MoEDSR
 from moedsr.protein_field import protein_field
+
+SAMPLED_AS = "P0"
+"""Seeds where a surface is sampled; one for all, or a structure's surfaces would depend on its file's name."""
 
 RESOLUTIONS = (16, 1024)
 """Fewest and most grid nodes per axis of a surface."""
@@ -76,7 +78,7 @@ class SurfacePredictor:
                 coarse to hold a surface or too fine to compute.
         """
         _check(times, resolution)
-        initial = InitialConformation.of(load_structure(pdb, chain), self.config.data.prepare, stem(pdb))
+        initial = InitialConformation.of(load_structure(pdb, chain), self.config.data.prepare, SAMPLED_AS)
         protein = ProteinInput.of(initial, self.config)
         field = protein_field(self.model, protein, initial.frame)
         for time in times:

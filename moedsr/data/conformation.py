@@ -1,7 +1,7 @@
 """Surfaces of conformations in the coordinates of the store: Å about the centre of P0.
 
 Preparation and prediction both go through here, so a protein predicted from its PDB file meets the numbers
-that the store holds of it.
+that the store holds of it, but for the places on its surface at which that is sampled: those follow from a name.
 """
 
 import hashlib

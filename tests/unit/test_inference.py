@@ -1,5 +1,6 @@
 """From a checkpoint and a PDB file to surfaces."""
 
+import shutil
 from pathlib import Path
 
 import builders
@@ -49,9 +50,13 @@ def test_surfaces_are_watertight_and_where_the_protein_is(
             assert np.linalg.norm(mesh.center_mass - centre) < 0.5 * mesh.bounding_sphere.primitive.radius
 
 
-def test_prediction_is_deterministic(predictor: SurfacePredictor, pdb: Path) -> None:
-    first, second = (next(iter(predictor.predict(pdb, [0.5], resolution=24))) for _ in range(2))
+def test_prediction_is_deterministic_whatever_the_file_is_called(
+    predictor: SurfacePredictor, pdb: Path, tmp_path: Path
+) -> None:
+    renamed = Path(shutil.copy(pdb, tmp_path / "another-name.pdb"))
+    first, second = (next(iter(predictor.predict(path, [0.5], resolution=24))) for path in (pdb, renamed))
     np.testing.assert_array_equal(first.mesh.vertices, second.mesh.vertices)
+    np.testing.assert_array_equal(first.mesh.faces, second.mesh.faces)
 
 
 def test_one_residue_is_a_protein(predictor: SurfacePredictor, pdb: Path, tmp_path: Path) -> None:

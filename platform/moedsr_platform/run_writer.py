@@ -126,11 +126,11 @@ class RunWriter:
         """Tags, then the status that ends the run."""
         self.do_tags(run, tags)
         self.client.set_terminated(self.run_id(run), status)
+        self._drop_spare(run)
 
     def do_abandon(self, run: str) -> None:
         """Ends a sweep's run and those of its trials where they are shown as running."""
-        left = f"attributes.status = 'RUNNING' AND tags.`{KEY_TAG}` LIKE '{run}%'"
-        for found in self.client.search_runs([self.experiment_id()], left):
+        for found in self._running(run):
             self.do_end(found.data.tags[KEY_TAG], "KILLED", {STATE_TAG: "WAITING"})
             self.abandoned += 1
 
@@ -168,10 +168,34 @@ class RunWriter:
         self.do_tags(run, {tag: self.run_id(best)})
 
     def _find(self, run: str) -> "Run | None":
+        """Of several the one that was written to: the others' ids were never known."""
         found = self.client.search_runs(
-            [self.experiment_id()], f"tags.`{KEY_TAG}` = '{run}'", max_results=1, order_by=["start_time ASC"]
+            [self.experiment_id()], f"tags.`{KEY_TAG}` = '{run}'", order_by=["start_time ASC"]
         )
-        return found[0] if found else None
+        return min(found, key=lambda one: not (one.data.params or one.data.metrics), default=None)
+
+    def _drop_spare(self, run: str) -> None:
+        """Deletes what a slow server made of requests that were given up: for this run, or for a sweep's trials.
+
+        Such a run may come to be after it was looked for, and made again.
+        """
+        from mlflow.exceptions import MlflowException
+
+        for found in self._running(run):
+            run_id = found.info.run_id
+            if run_id == self.run_id(found.data.tags[KEY_TAG]):
+                continue
+            try:
+                self.client.delete_run(run_id)
+            except MlflowException as error:
+                if error.error_code != "PERMISSION_DENIED":  # who may write may not always delete
+                    raise
+                self.client.set_terminated(run_id, "KILLED")
+
+    def _running(self, run: str) -> "Sequence[Run]":
+        """Runs of this key, and of a sweep's trials, that are shown as running."""
+        shown = f"attributes.status = 'RUNNING' AND tags.`{KEY_TAG}` LIKE '{run}%'"
+        return self.client.search_runs([self.experiment_id()], shown)
 
     def _params(self, run_id: str, params: Mapping[str, str]) -> None:
         from mlflow.entities import Param

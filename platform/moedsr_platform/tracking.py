@@ -61,7 +61,8 @@ class Tracker:
     """
 
     def __init__(self, client: "MlflowClient", uri: str, experiment: str, folder: Path | None) -> None:
-        # the outbox asks again, and looks first whether it was done; blindly repeated, a run would be made twice
+        # the outbox asks again, and looks first whether it was done; blindly repeated, as a user may have set it for
+        # clients of his own, a run would be made twice and a registration refused
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
         self.client = client
         self.uri = uri

@@ -3,7 +3,9 @@
 import json
 import random
 import re
+import threading
 import time
+import urllib.request
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 import urllib3
 from killing import MakeScene, outcome, torment
+from mlflow.entities import ViewType
 from restless_server import PlainServer
 
 from moedsr.config import Config
@@ -91,6 +94,7 @@ def test_the_first_answer_to_every_request_is_lost(
 ) -> None:
     """The server does what it is asked, and the line breaks before it has said so."""
     monkeypatch.setattr(outbox, "PATIENCE", (0.01,))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")  # of blind repetitions, which a sweep must not want
     make, lost = urllib3.connectionpool.HTTPConnectionPool._make_request, set()
 
     def losing(self: Any, connection: Any, method: str, url: str, body: Any = None, **named: Any) -> Any:
@@ -111,6 +115,40 @@ def test_the_first_answer_to_every_request_is_lost(
             assert tracker.drain(120)
         assert len({(method, url) for method, url, _ in lost}) > 12
         check(tracker, keys, steps=60)
+
+
+def test_runs_are_made_after_the_server_was_given_up(
+    server: PlainServer, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes longer than the time-out, and when it is asked whether there is such a run it has none yet."""
+    monkeypatch.setattr(outbox, "PATIENCE", (0.01,))
+    make, late = urllib3.connectionpool.HTTPConnectionPool._make_request, dict[str, threading.Timer]()
+
+    def slow(self: Any, connection: Any, method: str, url: str, body: Any = None, **named: Any) -> Any:
+        name = json.loads(body)["run_name"] if url.endswith("/runs/create") else None
+        if name is None or name in late:
+            return make(self, connection, method, url, body=body, **named)
+        asked = urllib.request.Request(f"{server.uri}{url}", body, {"Content-Type": "application/json"})
+        late[name] = threading.Timer(1.0, urllib.request.urlopen, [asked])
+        late[name].start()
+        raise urllib3.exceptions.ReadTimeoutError(self, url, "Read timed out.")
+
+    monkeypatch.setattr(urllib3.connectionpool.HTTPConnectionPool, "_make_request", slow)
+    with Tracker.open(server.uri, folder=tmp_path / "tracking") as tracker:
+        keys = tell(tracker, checkpoint, steps_of(3.0))
+        register(tracker, keys[1], checkpoint)
+        assert len(late) == len(keys)
+        assert not any(timer.is_alive() for timer in late.values())
+        check(tracker, keys, steps=60)
+        deleted = tracker.client.search_runs([tracker.experiment_id], run_view_type=ViewType.DELETED_ONLY)
+        assert len(deleted) == len(keys)
+
+
+def steps_of(seconds: float) -> Iterator[int]:
+    """Sixty, that take so long."""
+    for step in range(1, 61):
+        time.sleep(seconds / 60)
+        yield step
 
 
 KILLS = 8

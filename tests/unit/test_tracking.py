@@ -10,8 +10,13 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from moedsr.config import Config
 from moedsr.errors import InputError
@@ -185,6 +190,51 @@ def test_requests_sent_twice_are_carried_out_once(tracker: Tracker, monkeypatch:
     assert tracker.drain()
     assert steps(tracker, trial, "train/loss") == [1, 2, 3]
     assert len(tracker.client.search_runs([tracker.experiment_id])) == 2
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+def test_runs_that_a_slow_server_makes_after_they_were_made_again_are_removed(
+    permitted: bool, tracker: Tracker, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request was given up as lost, and neither it nor its run could be found by then."""
+    monkeypatch.setattr(outbox, "PATIENCE", (0.01,))
+    client, folder, lost = tracker.client, tmp_path / "tracking", []
+    create, delete = MlflowClient.create_run, MlflowClient.delete_run
+
+    def slow(client: MlflowClient, experiment_id: str, **named: Any) -> Run:
+        named["start_time"] = time.time_ns() // 1_000_000
+        if named["run_name"] not in {other["run_name"] for other in lost}:
+            lost.append(named)
+            raise ConnectionError("Read timed out.")
+        return create(client, experiment_id, **named)
+
+    def refuse(client: MlflowClient, run_id: str) -> None:
+        raise MlflowException("no", error_code=PERMISSION_DENIED)
+
+    monkeypatch.setattr(MlflowClient, "create_run", slow)
+    monkeypatch.setattr(MlflowClient, "delete_run", delete if permitted else refuse)
+    with Tracker.open(uri, tracker.experiment, folder=folder) as first:
+        sweep = first.sweep_run("s", {}, {})
+        trials = [first.trial_run(sweep, f"t{number}", config(), {}) for number in (1, 2)]
+        first.log_history(sweep, [(0, {"val/iou": 0.5})])
+        for trial in trials:
+            first.log_history(trial, [(1, {"train/loss": 1.0})])
+        first.finish_trial(trials[1], "COMPLETE")
+        used = {key: first.run_id(key) for key in (sweep, *trials)}
+    for named in lost:  # only now, and with the start of the first attempt; the second trial has even ended
+        create(client, tracker.experiment_id, **named)
+    assert len(lost) == 3
+    with Tracker.open(uri, tracker.experiment, folder=folder) as again:
+        assert again.sweep_run("s", {}, {}) == sweep
+        assert again.trial_run(sweep, "t1", config(), {}) == trials[0]
+        again.log_history(trials[0], [(2, {"train/loss": 0.5})])
+        again.finish_trial(trials[0], "COMPLETE")
+        again.finish_sweep(sweep, "| table |")
+        assert {key: again.run_id(key) for key in (sweep, *trials)} == used
+        assert steps(again, trials[0], "train/loss") == [1, 2]
+    runs = {run.info.run_id: run.info.status for run in client.search_runs([tracker.experiment_id])}
+    spare = {} if permitted else dict.fromkeys(runs.keys() - used.values(), "KILLED")
+    assert runs == {**dict.fromkeys(used.values(), "FINISHED"), **spare}
 
 
 def test_after_a_loss_of_power_all_may_be_sent_again(tracker: Tracker, uri: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Pictures of surfaces: predictions beside the truth, coloured by what is to be seen on them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,11 @@ VIEW = np.array([[0.80, -0.60, 0.0], [0.20, 0.27, 0.94], [-0.56, -0.75, 0.34]])
 """Rows: the directions on the page to the right, up, and towards the reader; orthonormal to two digits."""
 LIGHT = np.array([-0.4, 0.6, 0.7]) / np.linalg.norm([-0.4, 0.6, 0.7])
 WIDTH = 260  # pixels of one surface
-SPLATS = 400_000
+SPLATS = 200_000
 GREY = (0.74, 0.78, 0.83)
+LARGEST_ERROR = 3.0  # Å; whatever is further off has one colour
 ERROR_SCALE = ScalarMappable(
-    Normalize(0, 3),
+    Normalize(0, LARGEST_ERROR),
     LinearSegmentedColormap.from_list("error", [GREY, (0.98, 0.83, 0.35), (0.78, 0.12, 0.16)]),
 )
 """Distance to the true surface in Å: grey where it fits, yellow, red where it is far off."""
@@ -151,7 +153,7 @@ def _grey(points: np.ndarray) -> np.ndarray:
 
 def _error_from(truth: Mesh) -> Paint:
     """The distance to the true surface on the colour scale."""
-    distance = distance_to(truth)
+    distance = distance_to(truth, within=LARGEST_ERROR)
     return lambda points: ERROR_SCALE.to_rgba(distance(points))[:, :3]
 
 
@@ -167,7 +169,9 @@ def _render(mesh: Mesh, paint: Paint, centre: np.ndarray, half: np.ndarray) -> n
     canvas = np.ones((height * WIDTH, 3))
     if mesh.is_empty:
         return canvas.reshape(height, WIDTH, 3)
-    points, normals = mesh.sample(SPLATS, np.random.default_rng(0))
+    edges = np.diff(mesh.vertices[mesh.faces] @ VIEW[:2].T, axis=1)  # (T, 2, 2) on the page
+    facing = np.linalg.det(edges) > 0  # counter-clockwise: all that is seen of a closed surface
+    points, normals = replace(mesh, faces=mesh.faces[facing]).sample(SPLATS, np.random.default_rng(0))
     seen = (points - centre) @ VIEW.T
     pixel = ((seen[:, :2] / half + 1) / 2 * (WIDTH, height)).astype(int).clip(0, (WIDTH - 1, height - 1))
     index = (height - 1 - pixel[:, 1]) * WIDTH + pixel[:, 0]

@@ -14,6 +14,8 @@ def test_distance_to_the_middle_of_a_large_triangle() -> None:
     distance = distance_to(Mesh(vertices, faces, vertex_normals(vertices, faces)))
     points = np.array([[13.0, 2.0, 3.0], [8.0, 1.0, -2.0], [10.0, 4.0, 4.0], [10.0, 10.0, 10.0]])
     assert distance(points) == pytest.approx([3.0, 2.0, 0.0, 0.0], abs=0.3)
+    near = distance_to(Mesh(vertices, faces, vertex_normals(vertices, faces)), within=2.5)
+    assert near(points) == pytest.approx([np.inf, 2.0, 0.0, 0.0], abs=0.3)
 
 
 def test_nothing_is_near_an_empty_surface() -> None:

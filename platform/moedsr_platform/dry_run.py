@@ -26,30 +26,35 @@ def describe(sweep: SweepFile, address: str | None) -> str:
     fit = max(trials_at_once(sweep.resources, nodes), trials_at_once(sweep.resources, grown))
     at_once = min(fit, sweep.resources.concurrent_trials or fit)
     resolved = yaml.safe_dump(sweep.base.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    search = [f"  {key}: {domain.text()}" for key, domain in sweep.search.items()]
-    start = [f"  {number}. {_point(point)}" for number, point in enumerate(sweep.start, start=1)]
-    size = space_size(sweep.search)
-    total = sweep.points * sweep.seeds
-    held = f"it can hold {at_once} trials at a time" if fit else "it cannot hold one trial"
+    held = f"it can hold {at_once} trial{'s' if at_once > 1 else ''} at a time" if fit else "it cannot hold one trial"
     grows = f", can grow to {offers(grown)}" if grown else ""
     lines = [
         "configuration:",
         *(f"  {line}" for line in resolved.splitlines()),
-        "search:" if search else "search: nothing",
-        *search,
-        *(["start:", *start] if start else []),
-        f"sampler: {sweep.sampler}, {sweep.points} points x {sweep.seeds} seeds = {total} trials of "
-        f"{sweep.base.training.steps} steps"
-        + (f", of {size} possible points" if (size := space_size(sweep.search)) else ""),
-        f"scheduler: {_scheduler(sweep)}",
-        "objective: " + ", ".join(f"{objective.mode} {objective.metric}" for objective in sweep.objectives),
-        f"study: {without_password(sweep.storage) if sweep.storage else 'optuna.db in the folder of the sweep'}",
+        *(_search(sweep) if sweep.points * sweep.seeds > 1 else [f"one training of {sweep.base.training.steps} steps"]),
         *_stores(sweep),
         *_missing_data(sweep),
         f"one trial: {needs(sweep.resources)}",
         f"{'this machine' if address is None else address}: {offers(nodes)}{grows}; {held}",
     ]
     return "\n".join(lines)
+
+
+def _search(sweep: SweepFile) -> list[str]:
+    """Where it searches, and how."""
+    start = [f"  {number}. {_point(point)}" for number, point in enumerate(sweep.start, start=1)]
+    seeds = f"{sweep.points} point{'s' if sweep.points > 1 else ''} x {sweep.seeds} seeds = " if sweep.seeds > 1 else ""
+    size = space_size(sweep.search)
+    return [
+        "search:" if sweep.search else "search: nothing",
+        *(f"  {key}: {domain.text()}" for key, domain in sweep.search.items()),
+        *(["start:", *start] if start else []),
+        f"sampler: {sweep.sampler}, {seeds}{sweep.points * sweep.seeds} trials of {sweep.base.training.steps} steps"
+        + (f", of {size} possible points" if size else ""),
+        f"scheduler: {_scheduler(sweep)}",
+        "objective: " + ", ".join(f"{objective.mode} {objective.metric}" for objective in sweep.objectives),
+        f"study: {without_password(sweep.storage) if sweep.storage else 'optuna.db in the folder of the sweep'}",
+    ]
 
 
 def _point(point: Mapping[str, Scalar]) -> str:

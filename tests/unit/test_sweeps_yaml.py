@@ -26,7 +26,8 @@ def test_the_file_is_valid_and_says_what_it_would_need(path: Path) -> None:
     sweep = load_run(path) if is_run(path) else load_sweep(path)
     result = CliRunner().invoke(main, ["train" if is_run(path) else "sweep", str(path), "--dry-run"])
     assert result.exit_code == 0, result.output
-    assert f"= {sweep.points * sweep.seeds} trials of {sweep.base.training.steps} steps" in result.output
+    what = "one training" if is_run(path) else f"{sweep.points * sweep.seeds} trials"
+    assert f"{what} of {sweep.base.training.steps} steps" in result.output
     assert "one trial: " in result.output
 
 

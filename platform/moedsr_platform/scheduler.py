@@ -46,6 +46,7 @@ class EarlyStopping(FIFOScheduler):
         self._points: list[list[str]] = []  # ids of the trials of each point, in the order in which they were given
         self._failed: set[str] = set()
         self._reached: dict[str, int] = {}  # last validated step
+        self._best: dict[str, float] = {}  # score so far, more is better
         self._ends: dict[str, int] = {}  # of a stopped trial: the step at which the rule stopped it
         self.stopped: set[str] = set()
 
@@ -85,11 +86,10 @@ class EarlyStopping(FIFOScheduler):
         point = next((point for point in self._points if trial_id in point), [trial_id])
         first = next((trial for trial in point if trial not in self._failed), trial_id)
         self._reached[trial_id] = max(step, self._reached.get(trial_id, 0))
-        if (
-            trial_id == first
-            and trial_id not in self.stopped
-            and self._rule.behind(trial_id, step, self._sweep.objective.sign * value)
-        ):
+        score = self._sweep.objective.sign * value
+        best = self._best[trial_id] = max(score, self._best.get(trial_id, -math.inf))
+        judged = best if isinstance(self._rule, Halving) else score  # Ray's rule sees to that itself
+        if trial_id == first and trial_id not in self.stopped and self._rule.behind(trial_id, step, judged):
             self._ends[trial_id] = step
         if first in self._ends:
             for trial in point:

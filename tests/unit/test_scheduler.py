@@ -35,9 +35,23 @@ def test_asha_asks_the_worse_half_of_a_rung_to_stop_and_never_kills(tmp_path: Pa
     decisions = [report(rule, trial, 10, value) for trial, value in (("a", 0.5), ("b", 0.7), ("c", 0.4), ("d", 0.8))]
     assert set(decisions) == {"CONTINUE"}
     assert rule.stopped == {"c"}
-    report(rule, "b", 20, 0.7)
     report(rule, "d", 20, 0.6)  # the second rung
-    assert rule.stopped == {"c", "d"}
+    report(rule, "b", 20, 0.7)  # d was better than that once
+    assert rule.stopped == {"b", "c"}
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_asha_compares_the_best_that_trials_reached_not_where_they_are(mode: str, tmp_path: Path) -> None:
+    """A trial's result and the checkpoint that is kept are those of its best validation."""
+    rule, sign = stopping(tmp_path, ASHA, mode=mode), 1 if mode == "max" else -1
+    report(rule, "a", 5, sign * 0.9)
+    report(rule, "a", 10, sign * 0.4)  # it dips just at the rung
+    report(rule, "b", 10, sign * 0.8)
+    report(rule, "c", 10, sign * 0.95)
+    assert rule.stopped == {"b"}
+    report(rule, "c", 20, sign * 0.5)
+    report(rule, "a", 20, sign * 0.6)  # c was better once
+    assert rule.stopped == {"a", "b"}
 
 
 def test_less_is_better_where_the_objective_says_so(tmp_path: Path) -> None:
@@ -98,6 +112,18 @@ def test_where_the_first_trial_of_a_point_failed_the_next_one_decides(tmp_path: 
     rule.on_trial_complete(None, SimpleNamespace(trial_id="b0"), {"step": 0, "failure": "why"})
     report(rule, "b1", 10, 0.1)
     assert rule.stopped == {"b1"}
+
+
+def test_the_trial_that_stands_for_its_point_has_its_own_best(tmp_path: Path) -> None:
+    """Also from before it did."""
+    rule = stopping(tmp_path, ASHA, seeds=2)
+    add(rule, "a0", "a1", "b0", "b1")
+    report(rule, "a0", 10, 0.5)
+    report(rule, "b1", 10, 0.9)
+    rule.on_trial_complete(None, SimpleNamespace(trial_id="b0"), {"step": 0, "failure": "why"})
+    report(rule, "a0", 20, 0.6)
+    report(rule, "b1", 20, 0.4)
+    assert rule.stopped == set()
 
 
 def test_one_that_lost_its_process_is_stopped_like_any_other(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ The problem is the quickstart's, with experts small enough to train hundreds of 
 of its search keys at a few levels each. A point is scored on later frames of the proteins that it was trained on, two
 of whose three replicas it has not seen: on the quickstart's one validation protein plain experts score noise, which no
 search can exploit. Searches are then replayed on the table (test_search_efficiency.py), many times and within seconds.
-The table is kept as it was first recorded, so that figures stay comparable; code of today trains a little differently.
+The table is kept as it was first recorded, so that figures stay comparable; code of today trains a little differently:
+21 points trained again have scores that differ by 0.001 on average and 0.05 each, and the best ones correlate by 0.80.
 """
 
 import csv

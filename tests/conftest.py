@@ -27,10 +27,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs a CUDA device")
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _stores_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """An embedded tracking store is made once and copied: MLflow takes a second to make its tables."""
+@pytest.fixture(scope="session")
+def copy_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
+    """Puts an empty tracking store at a path: made once and copied, since MLflow takes seconds to make its tables."""
     template = tmp_path_factory.mktemp("template") / "mlflow.db"
+    make = tracking_client._make
+
+    def copy(path: Path) -> None:
+        if not template.exists():
+            make(f"{SQLITE}{template}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(template, path)
+
+    return copy
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _stores_are_copies(copy_store: Callable[[Path], None]) -> Iterator[None]:
+    """Those that tests make in their own process."""
     make = tracking_client._make
 
     @functools.wraps(make)
@@ -38,10 +52,8 @@ def _stores_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         path = sqlite_path(address)
         if path is None or path.exists():
             make(address)
-            return
-        if not template.exists():
-            make(f"{SQLITE}{template}")
-        shutil.copyfile(template, path)
+        else:
+            copy_store(path)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracking_client, "_make", copy)

@@ -34,12 +34,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_environment(cache: Path) -> Iterator[Callable[[Path], dict[str, str]]]:
-    """The environment of a sweep that keeps all it writes in one folder. Ends whatever a failed test left running."""
+def make_environment(cache: Path, copy_store: Callable[[Path], None]) -> Iterator[Callable[..., dict[str, str]]]:
+    """The environment of a sweep that keeps all it writes in one folder. Ends whatever a failed test left running.
+
+    Its tracking store is there already, unless ``fresh``.
+    """
     made: list[Path] = []
     given = [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
 
-    def make(folder: Path) -> dict[str, str]:
+    def make(folder: Path, *, fresh: bool = False) -> dict[str, str]:
+        if not (fresh or (folder / "results" / "mlflow.db").exists()):
+            copy_store(folder / "results" / "mlflow.db")
         own = {
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "platform"), str(HERE), *given]),
             "MOEDSR_HOME": str(folder / "results"),
@@ -117,8 +122,11 @@ SEARCHED = "{expert.count: {int: [4, 12]}, training.learning_rate: {loguniform: 
 
 
 @pytest.fixture
-def make_scene(tmp_path: Path, source: Path, make_environment: Callable[[Path], dict[str, str]]) -> MakeScene:
-    """A sweep with the fast stand-in for training, in a folder of its own."""
+def make_scene(
+    tmp_path: Path, source: Path, make_environment: Callable[..., dict[str, str]], request: pytest.FixtureRequest
+) -> MakeScene:
+    """A sweep with the fast stand-in for training, in a folder of its own; slow tests kill its store's making, too."""
+    fresh = request.node.get_closest_marker("slow") is not None
 
     def make(name: str, **changes: object) -> Scene:
         folder = tmp_path / name
@@ -136,7 +144,7 @@ def make_scene(tmp_path: Path, source: Path, make_environment: Callable[[Path], 
             "search": SEARCHED,
         }
         file.write_text(FAKE.format(source=source, **usual | changes), encoding="utf-8")
-        return Scene(file, folder, make_environment(folder))
+        return Scene(file, folder, make_environment(folder, fresh=fresh))
 
     return make
 

@@ -60,6 +60,7 @@ class Cluster:
 def cluster(
     tmp_path_factory: pytest.TempPathFactory,
     make_environment: Callable[[Path], dict[str, str]],
+    copy_store: Callable[[Path], None],
     kill_tree: Callable[[Path], int],
 ) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
@@ -71,6 +72,7 @@ def cluster(
     for name in (".venv", "results", "notes"):
         (checkout / name).mkdir()
         (checkout / name / "large.bin").write_bytes(bytes(1000))
+    copy_store(home / "moedsr-results" / "mlflow.db")
     (checkout / ".rayignore").write_text("notes/\n", encoding="utf-8")
     environment = make_environment(folder) | {"HOME": str(home), "RAY_USAGE_STATS_ENABLED": "0"}
     environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"

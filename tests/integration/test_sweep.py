@@ -66,7 +66,7 @@ def test_trials_complete_are_stopped_fail_and_survive_a_killed_worker(
         tmp_path, source, [8, 4, 13], at_once=1, scheduler="{asha: {grace_steps: 20, reduction_factor: 2}}"
     )
     # slow enough for the decision to stop a trial to reach it
-    slow = {**environment, "FAKE_KILL": "1", "FAKE_SECONDS": "0.3"}
+    slow = {**environment, "FAKE_KILL": "1", "FAKE_SECONDS": "0.2"}
     done = subprocess.run(driver(file), env=slow, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     # the killed worker went on from its checkpoint; the trial that raises was not tried again
@@ -98,7 +98,7 @@ def test_interrupted_and_killed_sweeps_go_on_where_they_were(
 ) -> None:
     """Ctrl-C and kill -9 of every process, each while a trial is under way; then --resume to the end."""
     file = write_sweep(tmp_path, source, [8, 7], at_once=1)
-    slow = {**environment, "FAKE_SECONDS": "0.3"}
+    slow = {**environment, "FAKE_SECONDS": "0.2"}
     for number, sent in enumerate([signal.SIGINT, None]):
         flags = ["--resume"] if number else []
         process = subprocess.Popen(

@@ -45,7 +45,8 @@ def submit(file: Path, folder: Path, address: str, arguments: tuple[str, ...], e
         asyncio.run(_follow(client, job, echo))
     except KeyboardInterrupt:
         raise JobError(
-            f"no longer following job {job}, which goes on; stop it with: ray job stop --address {address} {job}"
+            f"no longer following job {job}, which goes on; see it: ray job logs --follow --address {address} {job}; "
+            f"stop it: ray job stop --address {address} {job}"
         ) from None
     status = client.get_job_status(job)
     if str(status) != "SUCCEEDED":

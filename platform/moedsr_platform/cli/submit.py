@@ -17,7 +17,8 @@ from moedsr_platform.sweep_loading import load_sweep
 def submit(file: Path, address: str, working_dir: Path, resume: bool, new: bool) -> None:
     """Run the sweep in FILE as a job on a Ray cluster, and follow its log.
 
-    An unfinished sweep of the same name and settings goes on where it was. A driver that is killed is started again.
+    Ctrl-C, or closing the laptop, ends the following alone: the job goes on. An unfinished sweep of the same name and
+    settings goes on where it was. A driver that is killed is started again.
 
     \b
     ray start --head

@@ -21,8 +21,10 @@ def copy_checkpoint(checkpoint: Path, target: Path, copy: Callable[[str, str], o
     shutil.copytree(checkpoint, target, ignore=left_out, copy_function=copy)
 
 
-def stage_checkpoint(checkpoint: Path, stage: Path, name: str) -> Path:
+def stage_checkpoint(checkpoint: Path, stage: Path, name: str) -> Path | None:
     """Keep what is worth it in a fresh folder under ``stage``, laid out as the run's artifacts.
+
+    None: the checkpoint is gone, or goes in this moment, because its trial has a better one.
 
     The files of a checkpoint never change, so that a second name for each is enough: it costs neither time nor room,
     and what it names is on disk already. What waits there under the same name goes away, unless it was taken: a later
@@ -30,9 +32,16 @@ def stage_checkpoint(checkpoint: Path, stage: Path, name: str) -> Path:
     """
     waiting = [path for path in stage.glob(f"{name}-*") if path.suffix != TAKEN] if stage.is_dir() else []
     target = stage / f"{name}-{time.time_ns()}"
-    copy_checkpoint(checkpoint, target / "checkpoint", _link)
-    if (checkpoint / SURFACES).is_dir():
-        shutil.copytree(checkpoint / SURFACES, target / SURFACES, copy_function=_link)
+    try:
+        copy_checkpoint(checkpoint, target / "checkpoint", _link)
+        if (checkpoint / SURFACES).is_dir():
+            shutil.copytree(checkpoint / SURFACES, target / SURFACES, copy_function=_link)
+    except OSError:
+        if checkpoint.exists():
+            raise
+    if not checkpoint.exists():
+        shutil.rmtree(target, ignore_errors=True)
+        return None
     for folder, _, _ in os.walk(target):
         flush(Path(folder))
     flush(stage)

@@ -140,13 +140,13 @@ class TrialFolder:
         for path in (*checkpoint.iterdir(), checkpoint, self.path / REPORTS):
             flush(path)
         place = self.path / f"{PREFIX}{step:07d}"
-        shutil.rmtree(place, ignore_errors=True)
+        self._remove(place)
         checkpoint.rename(place)
         flush(self.path)
         kept = {place, max(self._checkpoints(), key=self._worth)}
         for other in self._checkpoints():
             if other not in kept:
-                shutil.rmtree(other, ignore_errors=True)
+                self._remove(other)
         return place
 
     def write_down(self, report: Spoken) -> None:
@@ -176,6 +176,13 @@ class TrialFolder:
 
     def _checkpoints(self) -> list[Path]:
         return [path for path in self.path.glob(f"{PREFIX}*") if path.is_dir()]
+
+    def _remove(self, checkpoint: Path) -> None:
+        """Out of sight first: half of a checkpoint, left by a process that is killed here, is none to go on from."""
+        hidden = self.path / f".scratch-{uuid.uuid4().hex}"
+        with contextlib.suppress(FileNotFoundError):
+            checkpoint.rename(hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
 
     def validated(self, metrics: Mapping[str, Any]) -> bool:
         """Whether a report carries the objective."""

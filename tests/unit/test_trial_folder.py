@@ -1,6 +1,7 @@
 """What a trial keeps on disk, and what it can say again."""
 
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -139,3 +140,24 @@ def test_a_trial_that_starts_again_is_paused_no_longer_but_still_stopped(tmp_pat
     assert folder_in(tmp_path).request is None
     stop_trial(tmp_path / "trial")
     assert folder_in(tmp_path).request == "stop"
+
+
+def test_half_of_a_checkpoint_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is killed while it removes the one before."""
+    folder = folder_in(tmp_path)
+    checkpoint(folder, 1, val_iou=0.1)
+
+    def begin_to_remove(path: Path, ignore_errors: bool = False) -> None:
+        if path.exists():
+            (path / "meta.json").unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(shutil, "rmtree", begin_to_remove)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint(folder, 2, val_iou=0.2)
+    after = folder_in(tmp_path)
+    assert kept(after) == [2]
+    checkpoint(after, 3, val_iou=0.1)
+    assert kept(after) == [2, 3]
+    assert [path.name for path in after.path.iterdir() if path.name.startswith(".")] == [after.scratch.name]

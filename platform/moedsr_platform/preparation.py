@@ -12,7 +12,7 @@ from moedsr.data.store import SurfaceStore
 from moedsr.data.store_index import MANIFEST, ProteinEntry
 from moedsr.errors import InputError, JobError
 from moedsr_platform.interruption import watch_signals
-from moedsr_platform.preparation_tasks import outcomes
+from moedsr_platform.preparation_tasks import ProcessesLost, outcomes
 from moedsr_platform.tracking_store import in_uploaded_folder, results_folder
 
 Echo = Callable[[str], None]
@@ -40,7 +40,7 @@ def ensure_store(data: DataConfig, echo: Echo) -> tuple[DataConfig, SurfaceStore
     elif data.source is None:
         raise _no_store(folder)
     else:
-        store = prepare_store(data.source, data.prepare, folder, echo)
+        store = prepare_store(data.source, data.prepare, folder, echo, for_sweep=True)
     return data.model_copy(update={"store": folder, "prepare": store.settings}), store
 
 
@@ -77,7 +77,9 @@ def store_path(data: DataConfig) -> Path:
     return default_store_path(data.source, data.prepare).absolute()
 
 
-def prepare_store(source: str, settings: PrepareConfig, folder: Path, echo: Echo) -> SurfaceStore:
+def prepare_store(
+    source: str, settings: PrepareConfig, folder: Path, echo: Echo, *, for_sweep: bool = False
+) -> SurfaceStore:
     """Prepares every protein of a source, in parallel; finished ones are kept, so it can be called again.
 
     A protein that cannot be prepared is set aside: it is named at the end and in the manifest, and tried again by the
@@ -88,13 +90,21 @@ def prepare_store(source: str, settings: PrepareConfig, folder: Path, echo: Echo
         settings: of the store.
         folder: of this machine or of a mounted file system.
         echo: told what happens, in lines.
+        for_sweep: whether a sweep begins on the store at once and takes it as it is ever after: what was killed is no
+            reason then to go without a protein.
 
     Raises:
         InputError: no protein could be prepared, a store of other settings lies there, or it cannot be written.
-        JobError: interrupted.
+        JobError: interrupted; or Ray is gone, or processes that the store needed.
     """
     started = start_store(folder, settings)
     entries, set_aside = _prepare_all(source, settings, str(folder.absolute()), echo)
+    lost = [name for name, reason in set_aside.items() if isinstance(reason, ProcessesLost)]
+    if lost and for_sweep:
+        raise JobError(
+            f"{len(lost)} of {len(entries) + len(set_aside)} proteins are not prepared; {lost[0]}: "
+            f"{set_aside[lost[0]]}; the same command tries again, `moedsr data prepare` makes a store without them"
+        )
     store = finish_store(folder, settings, entries, set_aside, started=started)
     _say_set_aside(set_aside, echo)
     return store
@@ -132,7 +142,9 @@ def _prepare_all(
         ) from None
     if not entries:
         name, reason = next(iter(set_aside.items()))
-        raise InputError(f"{source}: none of {total} proteins could be prepared; {name}: {reason}")
+        raise (JobError if isinstance(reason, ProcessesLost) else InputError)(
+            f"{source}: none of {total} proteins could be prepared; {name}: {reason}"
+        )
     return entries, set_aside
 
 

@@ -9,7 +9,7 @@ from moedsr.config import PrepareConfig
 from moedsr.data.ensemble import Ensemble
 from moedsr.data.remote_store import RemoteEnsemble, prepare_anywhere
 from moedsr.data.store_index import ProteinEntry
-from moedsr.errors import CannotWriteError, InputError
+from moedsr.errors import CannotWriteError, InputError, JobError
 from moedsr_platform.progress import Patience, clock
 
 _BASE_MEMORY = 600_000_000
@@ -25,6 +25,11 @@ _LOOK_SECONDS = 1.0
 """How often it is looked whether there is a machine to work on."""
 
 _NOT_THE_PROTEINS_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class ProcessesLost(str):
+    """Why a protein is not prepared that may have nothing wrong: what worked on it was killed, again and again."""
+
 
 Outcome = ProteinEntry | str
 """The prepared protein, or why it cannot be prepared."""
@@ -43,6 +48,7 @@ def outcomes(
 
     Raises:
         CannotWriteError: the store's folder, or a machine's scratch folder, cannot be written.
+        JobError: Ray is gone from this machine.
     """
     import ray
 
@@ -132,5 +138,7 @@ def _outcome(reference: Any, target: str) -> Outcome:
         if isinstance(cause, OSError) and cause.errno in _NOT_THE_PROTEINS_FAULT:
             raise CannotWriteError(f"{target}: cannot be written: {cause}; finished proteins are kept") from None
         return f"{type(cause).__name__}: {cause}"
+    except ray.exceptions.LocalRayletDiedError:
+        raise JobError("Ray on this machine is gone; finished proteins are kept, the same command goes on") from None
     except ray.exceptions.RayError as error:
-        return f"its worker was lost three times: {str(error).splitlines()[0]}"
+        return ProcessesLost(f"its worker was lost three times: {str(error).splitlines()[0]}")

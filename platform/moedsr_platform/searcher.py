@@ -6,7 +6,7 @@ for. Here all state is in the study: Tune's snapshot only says which trials Tune
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,13 @@ class StudyPlace:
         url: database.
         name: of the study: the sweep's id.
         again: whether a study of this name may be there already, because the sweep is resumed.
+        owner: the sweep's key.
     """
 
     url: str | None = None
     name: str = "search"
     again: bool = False
+    owner: str = ""
 
 
 class SweepSearch(Searcher):
@@ -54,7 +56,8 @@ class SweepSearch(Searcher):
     def __init__(self, sweep: SweepFile, place: StudyPlace | None = None) -> None:
         super().__init__(metric=sweep.objective.metric, mode=sweep.objective.mode)
         self._sweep, self._place = sweep, place or StudyPlace()
-        self.study = SweepStudy(self._place.url, self._place.name, sweep.objectives, again=self._place.again)
+        place = self._place
+        self.study = SweepStudy(place.url, place.name, sweep.objectives, again=place.again, owner=place.owner)
         self._fixed: list[dict[str, Scalar]] = list(sweep.start)
         if sweep.sampler == "grid":
             self._fixed += grid_points(sweep.search)
@@ -64,7 +67,7 @@ class SweepSearch(Searcher):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Tune pickles the searcher: a copy opens the study again."""
-        place = StudyPlace(self._place.url, self._place.name, again=self._place.url is not None)
+        place = replace(self._place, again=self._place.url is not None)
         return SweepSearch, (self._sweep, place)
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:

@@ -5,6 +5,7 @@ is in Optuna's storage, so a process that was killed leaves nothing behind that 
 optuna-dashboard shows the study while the sweep runs.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -24,8 +25,18 @@ if TYPE_CHECKING:
     from moedsr_platform.search_space import Domain
     from moedsr_platform.sweep_file import Objective
 
+OWNER = "sweep"
+"""User attribute of a study: the sweep that it belongs to."""
+
 TRIALS, BEST, ENDED, REPEATS = "trials", "best ", "ended ", "repeats"
 """User attributes of a point: its trials; of each trial its best values, and how it ended; whether it is none."""
+
+
+LOCK_SECONDS = 120.0
+"""Patience with another process that writes an SQLite storage; Optuna's own is 5 s."""
+
+_MADE_MEANWHILE = ("already exists", "UNIQUE constraint", "duplicate key")
+"""Of what databases say to two processes that make the same tables at once."""
 
 
 @dataclass
@@ -53,11 +64,20 @@ class Point:
 class SweepStudy:
     """One sweep's study, new or found again.
 
+    Args:
+        url: of its storage; None: in memory.
+        name: of the study.
+        objectives: of the sweep.
+        again: whether the study may be there already.
+        owner: says which sweep it is, to know its own study again in a storage that others use as well.
+
     Raises:
         InputError: the storage cannot be used, or holds a study of this name that is not this sweep's.
     """
 
-    def __init__(self, url: str | None, name: str, objectives: "Sequence[Objective]", *, again: bool) -> None:
+    def __init__(
+        self, url: str | None, name: str, objectives: "Sequence[Objective]", *, again: bool, owner: str = ""
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._storage = _storage(url)
         try:
@@ -67,6 +87,10 @@ class SweepStudy:
                 directions=["maximize" if objective.mode == "max" else "minimize" for objective in objectives],
                 load_if_exists=again,
             )
+            if (held := self._study.user_attrs.get(OWNER)) is None:
+                self._study.set_user_attr(OWNER, owner)
+            elif held != owner:  # this sweep was killed before it had one, and another has taken the name since
+                raise optuna.exceptions.DuplicatedStudyError
         except optuna.exceptions.DuplicatedStudyError:
             raise InputError(
                 f"storage {without_password(url or 'in memory')} has a study `{name}` already: "
@@ -75,6 +99,9 @@ class SweepStudy:
         with experimental():
             self._study.set_metric_names([objective.metric for objective in objectives])
         self._all = [self._point(frozen) for frozen in self._frozen()]
+        for point in self._all:
+            if point.repeats and point.open:  # a process that was killed right here had dropped it
+                self.tell(point, None)
 
     @property
     def points(self) -> list[Point]:
@@ -178,11 +205,16 @@ def _suggest(trial: Trial, key: str, domain: "Domain") -> Scalar:
     return value
 
 
-def _storage(url: str | None) -> BaseStorage:
+def _storage(url: str | None, attempts: int = 5) -> BaseStorage:
     if url is None:
         return InMemoryStorage()
-    try:
-        return RDBStorage(url)
-    except Exception as error:  # whatever a database driver raises
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"storage {without_password(url)} cannot be used: {line[:200]}") from error
+    patience = {"connect_args": {"timeout": LOCK_SECONDS}} if url.startswith("sqlite") else {}
+    for left in range(attempts, 0, -1):
+        try:
+            return RDBStorage(url, engine_kwargs=dict(patience))
+        except Exception as error:  # whatever a database driver raises
+            line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            if left == 1 or not any(words in line for words in _MADE_MEANWHILE):
+                raise InputError(f"storage {without_password(url)} cannot be used: {line[:200]}") from error
+        time.sleep(0.5)
+    raise AssertionError

@@ -1,6 +1,8 @@
 """What Optuna is asked, what it is told, and what a resumed search still knows."""
 
 import json
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -9,6 +11,7 @@ import optuna
 import pytest
 
 from moedsr.errors import InputError
+from moedsr_platform import study as study_module
 from moedsr_platform.searcher import StudyPlace, SweepSearch
 from moedsr_platform.sweep_file import SweepFile
 
@@ -242,3 +245,50 @@ def _run(search: SweepSearch, trials: int, first: int = 0) -> list[dict[str, Any
         points.append(point)
         search.on_trial_complete(f"t{number}", _result(point))
     return points
+
+
+def test_a_study_of_the_same_name_that_is_another_sweeps(tmp_path: Path) -> None:
+    """A sweep that was killed before it had its study finds that another, with its results elsewhere, took the name."""
+    one, url = sweep(search=RATE, trials=2), f"sqlite:///{tmp_path / 'optuna.db'}"
+    SweepSearch(one, StudyPlace(url, "s", owner="first"))
+    for again in (False, True):
+        with pytest.raises(InputError, match="has a study `s` already: choose another name"):
+            SweepSearch(one, StudyPlace(url, "s", again=again, owner="second"))
+    SweepSearch(one, StudyPlace(url, "s", again=True, owner="first"))
+
+
+def test_a_storage_that_another_sweep_makes_in_the_same_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, make, calls = f"sqlite:///{tmp_path / 'optuna.db'}", study_module.RDBStorage, []
+
+    def make_late(*arguments: Any, **named: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise RuntimeError("(sqlite3.OperationalError) table studies already exists")
+        return make(*arguments, **named)
+
+    monkeypatch.setattr(study_module, "RDBStorage", make_late)
+    SweepSearch(sweep(search=RATE, trials=2), StudyPlace(url, "s"))
+    assert len(calls) == 2
+
+
+def test_a_storage_that_somebody_else_writes_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study_module, "LOCK_SECONDS", 0.1)
+    search = SweepSearch(sweep(search=RATE, trials=2), StudyPlace(f"sqlite:///{tmp_path / 'optuna.db'}", "s"))
+    writer = sqlite3.connect(tmp_path / "optuna.db", isolation_level=None)
+    writer.execute("BEGIN EXCLUSIVE")
+    begun = time.monotonic()
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        search.suggest("a")
+    assert time.monotonic() - begun < 3  # by our patience, not by Optuna's 5 s
+    writer.execute("ROLLBACK")
+    writer.close()
+    assert search.suggest("a") is not None
+
+
+def test_a_point_that_was_being_dropped_when_its_process_was_killed(tmp_path: Path) -> None:
+    one, url = sweep(search=RATE, trials=2), f"sqlite:///{tmp_path / 'optuna.db'}"
+    trial = study_of(SweepSearch(one, StudyPlace(url, "s"))).ask()
+    trial.set_user_attr("repeats", True)
+    again = SweepSearch(one, StudyPlace(url, "s", again=True))
+    assert [found.state.name for found in study_of(again).trials] == ["FAIL"]
+    assert again.study.points == []

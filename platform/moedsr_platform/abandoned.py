@@ -8,6 +8,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,15 @@ def is_abandoned(folder: "SweepFolder") -> bool:
     from moedsr_platform.sweep_lock import is_held
 
     return folder.lock.exists() and not folder.finished.exists() and not is_held(folder.lock)
+
+
+def has_more_to_say(folder: "SweepFolder") -> bool:
+    """Whether a sweep is abandoned, or its driver was killed when all was done and only not told yet."""
+    from moedsr_platform.journal import is_waiting
+    from moedsr_platform.sweep_lock import is_held
+
+    begun = folder.lock.exists() and not is_held(folder.lock)
+    return begun and (not folder.finished.exists() or is_waiting(folder.tracking))
 
 
 def close_abandoned(folder: "SweepFolder") -> int:
@@ -44,13 +54,17 @@ def close_abandoned(folder: "SweepFolder") -> int:
         opened = Tracker.open(folder=folder.tracking, away=True)
     with opened as tracker:
         # looked at again, now that nobody else can write: a resumed sweep waits for this to end
-        return tracker.abandon() if is_abandoned(folder) else 0
+        if not is_abandoned(folder):
+            return 0
+        tracker.abandon()
+        tracker.drain()
+        return tracker.abandoned
 
 
 @contextlib.contextmanager
 def outlived(folder: Path) -> Iterator[None]:
     """Within, a process waits for the death of this one."""
-    command = [sys.executable, "-m", "moedsr_platform.abandoned", str(folder)]
+    command = [sys.executable, "-m", "moedsr_platform.abandoned", str(folder), str(os.getpid())]
     nothing = subprocess.DEVNULL
     watcher = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
     try:
@@ -60,15 +74,28 @@ def outlived(folder: Path) -> Iterator[None]:
         watcher.wait()
 
 
-def main(folder: str) -> None:
-    """Waits for the parent's death, with nothing imported that costs memory, then closes the sweep in that folder."""
-    parent = os.getppid()
-    while os.getppid() == parent:
+def main(folder: str, parent: str) -> None:
+    """Waits for the parent's death, with nothing imported that costs memory, then closes the sweep in that folder.
+
+    ``parent``: its process id; it may be dead before this process can ask.
+    """
+    while os.getppid() == int(parent):
         time.sleep(LOOK_SECONDS)
     from moedsr_platform.sweep_folder import SweepFolder
 
-    close_abandoned(SweepFolder(Path(folder)))
+    abandoned = SweepFolder(Path(folder))
+    threading.Thread(target=_make_way, args=(abandoned,), daemon=True).start()
+    close_abandoned(abandoned)
+
+
+def _make_way(folder: "SweepFolder") -> None:
+    """Whoever goes on with the sweep needs what this process holds, which may wait for a server for minutes."""
+    from moedsr_platform.sweep_lock import is_held
+
+    while not is_held(folder.lock):
+        time.sleep(LOOK_SECONDS)
+    os._exit(0)  # what is under way is sent again
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -20,7 +20,7 @@ from moedsr_platform.sweep_page import MODE, PICTURES, VIEW_TAG, view_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 LONGEST_VALUE = 6000  # characters of a parameter
 LONGEST_TAG = 8000
@@ -75,16 +75,21 @@ class RunWriter:
             InputError: it was deleted.
         """
         if self._experiment_id is None:
-            found = self.client.get_experiment_by_name(self.experiment)
-            if found is not None and found.lifecycle_stage != "active":
+            found = self.client.get_experiment_by_name(self.experiment) or self._new_experiment()
+            if found.lifecycle_stage != "active":
                 where = self.client.tracking_uri
                 raise InputError(f"experiment {self.experiment!r} is deleted in {where}: restore it, or name another")
-            self._experiment_id = (
-                found.experiment_id
-                if found
-                else self.client.create_experiment(self.experiment, artifact_location=self._artifacts)
-            )
+            self._experiment_id = found.experiment_id
         return self._experiment_id
+
+    def _new_experiment(self) -> "Experiment":
+        try:
+            self.client.create_experiment(self.experiment, artifact_location=self._artifacts)
+        except Exception:  # each kind of store has its own for one that another sweep made in this moment
+            if (found := self.client.get_experiment_by_name(self.experiment)) is None:
+                raise
+            return found
+        return self.client.get_experiment_by_name(self.experiment)
 
     def run_id(self, run: str) -> str:
         """The id that the store gave a run.

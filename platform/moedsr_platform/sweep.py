@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moedsr.config import Config
+from moedsr.config import Config, DataConfig
+from moedsr.data.store import SurfaceStore
 from moedsr.errors import JobError
 from moedsr.source_version import git_commit
 from moedsr_platform import cluster
@@ -18,7 +19,7 @@ from moedsr_platform.board import Board
 from moedsr_platform.cluster_watch import watch_cluster
 from moedsr_platform.growth import growth
 from moedsr_platform.interruption import Interruption, watch_signals
-from moedsr_platform.nodes import concurrency, needs, offers
+from moedsr_platform.nodes import Node, concurrency, needs, offers
 from moedsr_platform.preparation import ensure_store
 from moedsr_platform.progress import Display, display, result_text
 from moedsr_platform.search_space import data_settings
@@ -75,19 +76,47 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
         InputError: before anything runs: data, cluster or tracking store do not fit, or another process runs it.
         JobError: interrupted, or every trial failed.
     """
+    sweep, show = request.sweep, show or display()
+    folder = old_folder(sweep) if request.resume else None
     with watch_signals() as interruption:
         try:
             with contextlib.ExitStack() as held:
-                return _run(request, show or display(), interruption, held)
+                ground = _prepare(request, folder, show, interruption, held)
+                if folder is None:
+                    folder = new_folder(sweep, request.file)
+                    held.enter_context(only_here(folder.lock, folder.sweep_id, cluster.job_id()))
+                return _run(request, folder, ground, show, interruption, held)
         except (KeyboardInterrupt, SystemExit):  # the latter: Ray's own answer to SIGTERM while it starts
-            raise JobError(f"interrupted; what was prepared is kept. Go on with: {again(request)}") from None
+            kept = "what was prepared is kept" if folder is None else "finished trials are kept"
+            raise JobError(f"interrupted; {kept}. Go on with: {again(request, resume=folder is not None)}") from None
 
 
-def _run(request: Request, show: Display, interruption: Interruption, held: contextlib.ExitStack) -> Board:
+@dataclass(frozen=True)
+class _Ground:
+    """What a sweep needs before there is anything of it: a cluster, and surfaces.
+
+    Attributes:
+        made: each way in which the data is prepared, with its store.
+        away: whether the tracking server does not answer.
+    """
+
+    nodes: list[Node]
+    grown: list[Node]
+    at_once: int
+    made: list[tuple[DataConfig, SurfaceStore]]
+    away: bool
+
+
+def _prepare(
+    request: Request,
+    folder: SweepFolder | None,
+    show: Display,
+    interruption: Interruption,
+    held: contextlib.ExitStack,
+) -> _Ground:
     from moedsr_platform.tracking_client import connect
 
     sweep = request.sweep
-    folder = old_folder(sweep) if request.resume else None
     if folder is not None:
         held.enter_context(only_here(folder.lock, folder.sweep_id, cluster.job_id()))
     away = _store_is_away(folder, show)
@@ -103,12 +132,21 @@ def _run(request: Request, show: Display, interruption: Interruption, held: cont
                 raise
             away = True
     made = [ensure_store(data, show.say) for data in data_settings(sweep.base, sweep.search)]
-    data, store = made[0]
+    return _Ground(nodes, grown, at_once, made, away)
+
+
+def _run(
+    request: Request,
+    folder: SweepFolder,
+    ground: _Ground,
+    show: Display,
+    interruption: Interruption,
+    held: contextlib.ExitStack,
+) -> Board:
+    sweep, (data, store) = request.sweep, ground.made[0]
     base = sweep.base.model_copy(update={"data": data})
-    if folder is None:
-        folder = new_folder(sweep, request.file)
-        held.enter_context(only_here(folder.lock, folder.sweep_id, cluster.job_id()))
-    tracker = held.enter_context(_open_tracker(folder, away, resumed=request.resume))
+    held.enter_context(outlived(folder.path))
+    tracker = held.enter_context(_open_tracker(folder, ground.away, resumed=request.resume))
     spec = TrialSpec(
         base=base.model_dump_json(),
         store=str(store.path),
@@ -116,7 +154,7 @@ def _run(request: Request, show: Display, interruption: Interruption, held: cont
         objective=sweep.objective,
         resources=sweep.resources,
         train=request.train,
-        stores={data.prepare.model_dump_json(): str(store.path) for data, store in made},
+        stores={data.prepare.model_dump_json(): str(store.path) for data, store in ground.made},
     )
     board = Board(
         metric=sweep.objective.metric,
@@ -127,19 +165,19 @@ def _run(request: Request, show: Display, interruption: Interruption, held: cont
         second=(sweep.objectives[1].metric, sweep.objectives[1].mode) if len(sweep.objectives) > 1 else None,
     )
     show.say(
-        f"sweep {folder.sweep_id}: {board.total} trials of {board.steps} steps, {at_once} at a time, "
-        f"each {needs(sweep.resources)}; cluster: {offers(nodes)}" + (f", can grow to {offers(grown)}" if grown else "")
+        f"sweep {folder.sweep_id}: {board.total} trials of {board.steps} steps, {ground.at_once} at a time, "
+        f"each {needs(sweep.resources)}; cluster: {offers(ground.nodes)}"
+        + (f", can grow to {offers(ground.grown)}" if ground.grown else "")
     )
     show.say(f"results go to {results_folder()}, runs to {without_password(tracker.uri)}")
     if board.total > 1:
         show.say(f"the search as it goes on: optuna-dashboard {without_password(sweep.storage or folder.study)}")
-    tags = _tags(sweep, folder, " ".join(store.fingerprint for _, store in made))
-    parent = None
-    if board.total > 1:
-        parent = tracker.sweep_run(
-            folder.sweep_id, tags, _params(sweep, base), folder.path / "sweep.yaml", tuple(sweep.search)
-        )
-    return _Session(request, folder, spec, board, tracker, parent, tags, at_once, show, interruption).run()
+    tags = _tags(sweep, folder, " ".join(store.fingerprint for _, store in ground.made))
+    try:
+        return _Session(request, folder, spec, board, tracker, base, tags, ground.at_once, show, interruption).run()
+    except BaseException:
+        tracker.abandon()  # whatever ended it, the store shows nothing as running
+        raise
 
 
 def _open_tracker(folder: SweepFolder, away: bool, *, resumed: bool) -> "Tracker":
@@ -179,7 +217,7 @@ class _Session:
     spec: TrialSpec
     board: Board
     tracker: "Tracker"
-    parent: str | None
+    base: Config
     tags: dict[str, str]
     at_once: int
     show: Display
@@ -190,8 +228,10 @@ class _Session:
         from moedsr_platform.trial_source import TrialSource
 
         log = SweepLog(self.folder.log)
-        search, scheduler = self._search()
+        search, scheduler = self._search(log.key)
         replay(log, self.board, search, scheduler)
+        self.folder.finished.unlink(missing_ok=True)
+        parent = self._begin()
         if self.board.rows:
             self.show.say(_so_far(self.board))
         listener = SweepListener(
@@ -200,7 +240,7 @@ class _Session:
             saved=self.folder.rows,
             display=self.show,
             tracker=self.tracker,
-            parent=self.parent,
+            parent=parent,
             tags=self.tags,
             spec=self.spec,
             interruption=self.interruption,
@@ -213,8 +253,7 @@ class _Session:
             if self.board.unfinished:
                 self.interruption.patient = True
                 source = TrialSource(search, self.at_once, self.board, log, self.interruption)
-                with outlived(self.folder.path):
-                    self._tuner(source, scheduler).fit()
+                self._tuner(source, scheduler).fit()
         except KeyboardInterrupt:
             pass  # asked twice
         except OSError as error:
@@ -232,16 +271,24 @@ class _Session:
             raise JobError(f"{why}. Make room, then go on with: {command}")
         if self.board.unfinished:
             raise JobError(f"interrupted; finished trials are kept. Go on with: {command}")
-        self._close(listener.run_of)
+        self._close(parent, listener.run_of)
         self.folder.finished.touch()
         return self.board
 
-    def _search(self) -> "tuple[Searcher, TrialScheduler | None]":
+    def _begin(self) -> str | None:
+        """The run of the sweep; a single trial has none above it."""
+        if self.board.total == 1:
+            return None
+        sweep, file = self.request.sweep, self.folder.path / "sweep.yaml"
+        params = _params(sweep, self.base)
+        return self.tracker.sweep_run(self.folder.sweep_id, self.tags, params, file, tuple(sweep.search))
+
+    def _search(self, key: str) -> "tuple[Searcher, TrialScheduler | None]":
         from moedsr_platform.scheduler import EarlyStopping
         from moedsr_platform.searcher import StudyPlace, SweepSearch
 
         sweep = self.request.sweep
-        place = StudyPlace(self._study, self.folder.sweep_id, self.request.resume)
+        place = StudyPlace(self._study, self.folder.sweep_id, self.request.resume, key)
         return SweepSearch(sweep, place), EarlyStopping(sweep, self.folder.trials) if sweep.scheduler else None
 
     def _tuner(self, source: "TrialSource", scheduler: "TrialScheduler | None") -> "Tuner":
@@ -277,13 +324,13 @@ class _Session:
             self.show.say("")
             self.show.say(result_text(self.board))
 
-    def _close(self, run_of: Callable[[Any], str]) -> None:
+    def _close(self, parent: str | None, run_of: Callable[[Any], str]) -> None:
         """Registers the best trial, closes the parent run, and says what to do next."""
         best = self.board.best
         run = run_of(best) if best is not None else None
-        if self.parent is not None:
+        if parent is not None:
             self.tracker.finish_sweep(
-                self.parent,
+                parent,
                 self.board.markdown(),
                 note=sweep_note(self.board),
                 best_run=run,

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from moedsr.errors import InputError
 
@@ -31,7 +32,7 @@ def only_here(path: Path, name: str, job: str | None = None) -> Iterator[None]:
     """
     with path.open("a+", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise InputError(
@@ -47,6 +48,18 @@ def only_here(path: Path, name: str, job: str | None = None) -> Iterator[None]:
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "job": job, "since": since}, file)
         file.flush()
         yield
+
+
+def _lock(file: IO[str], attempts: int = 5) -> None:
+    """Who only looks whether the lock is held, holds it for a moment."""
+    for left in range(attempts, 0, -1):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if left == 1:
+                raise
+        time.sleep(0.05)
 
 
 def is_held(path: Path) -> bool:

@@ -190,9 +190,12 @@ class Tracker:
     def log_checkpoint(self, run: str, checkpoint: Path) -> None:
         """The checkpoint without its training state, routing tables and pictures, surfaces.
 
-        The folder is copied before this returns: Ray may delete it afterwards. One copy a run waits at most.
+        The folder is copied before this returns: its trial may delete it afterwards, or has done so already, for a
+        better one that will be told. One copy a run waits at most.
         """
-        self._put("upload", run, folder=stage_checkpoint(checkpoint, self._files, run.split("/")[-1]).name)
+        staged = stage_checkpoint(checkpoint, self._files, run.split("/")[-1])
+        if staged is not None:
+            self._put("upload", run, folder=staged.name)
 
     def finish_trial(self, run: str, state: State, reason: str | None = None, *, note: str | None = None) -> None:
         """Close a trial's run; ``reason`` says why it was pruned or failed, ``note`` stands on the run's page."""
@@ -205,10 +208,13 @@ class Tracker:
         """Close the run of what was interrupted; it goes on when it is begun again."""
         self._put("end", run, status="KILLED", tags={STATE_TAG: "WAITING"})
 
-    def abandon(self) -> int:
-        """Close every run of the sweep that is shown as running though its driver is dead; how many there were."""
+    def abandon(self) -> None:
+        """Close every run of the sweep that is shown as running: whoever ran it has left."""
         self._put("abandon", self._sweep_key)
-        self.drain()
+
+    @property
+    def abandoned(self) -> int:
+        """How many runs were closed so."""
         return self._writer.abandoned
 
     def finish_sweep(

@@ -16,10 +16,11 @@ from moedsr_platform.abandoned import is_abandoned
 from moedsr_platform.cli import main
 from moedsr_platform.journal import Journal
 from moedsr_platform.sweep_folder import SweepFolder
+from moedsr_platform.sweep_lock import is_held, only_here
 from moedsr_platform.tracking import Tracker
 
 DRIVER = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from moedsr.config import Config
 from moedsr_platform.abandoned import outlived
@@ -27,12 +28,13 @@ from moedsr_platform.sweep_folder import SweepFolder
 from moedsr_platform.sweep_lock import only_here
 from moedsr_platform.tracking import Tracker
 folder = SweepFolder(Path(sys.argv[1]))
-with only_here(folder.lock, "s"), Tracker.open(folder=folder.tracking) as tracker:
+away = "MLFLOW_TRACKING_URI" in os.environ
+with only_here(folder.lock, "s"), Tracker.open(folder=folder.tracking, away=away) as tracker:
     sweep = tracker.sweep_run("s", {}, {})
     config = Config.model_validate_json('{"data": {"source": "mini-atlas"}}')
     ended, _ = (tracker.trial_run(sweep, name, config, {}) for name in ("t1", "t2"))
     tracker.finish_trial(ended, "COMPLETE")
-    tracker.drain()
+    tracker.drain(0.1 if away else 60)
     with outlived(folder.path):
         print("runs", flush=True)
         time.sleep(600)
@@ -46,6 +48,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweepFolder:
     folder = SweepFolder(tmp_path / "sweeps" / "s")
     folder.path.mkdir(parents=True)
     return folder
+
+
+@pytest.fixture
+def nobody_answers(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
 
 
 @pytest.fixture
@@ -109,6 +116,27 @@ def test_so_does_the_ui_which_opens_also_where_somebody_else_is_at_it(
     assert (done.exit_code, len(opened), states()) == (0, 1, RUN), done.output
     assert CliRunner().invoke(main, ["ui", "--port", str(free_port())]).exit_code == 0
     assert states() == CLOSED
+
+
+@pytest.mark.usefixtures("nobody_answers")
+def test_it_makes_way_for_whoever_goes_on_while_the_server_is_away(
+    folder: SweepFolder, driver: "subprocess.Popen[str]"
+) -> None:
+    """It holds what waits to be sent, and has the patience to try for more than a minute."""
+    (watcher,) = children(driver.pid)
+    driver.kill()
+    driver.wait()
+    deadline = time.monotonic() + 60
+    while not is_held(folder.tracking / "requests.jsonl"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    with only_here(folder.lock, "s"):
+        journal = Journal(folder.tracking)
+        assert journal.unsent()
+        journal.close()
+    while Path(f"/proc/{watcher}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def children(pid: int) -> list[int]:

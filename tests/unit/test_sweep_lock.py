@@ -5,12 +5,13 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from moedsr.errors import InputError
-from moedsr_platform.sweep_lock import only_here
+from moedsr_platform.sweep_lock import is_held, only_here
 
 HOLD = """
 import sys, time
@@ -56,3 +57,14 @@ def test_an_owner_that_wrote_nothing_yet(tmp_path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(InputError, match="run by another process"), only_here(path, "mine"):
             pass
+
+
+def test_who_only_looks_is_in_nobodys_way(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # as is_held does for a moment
+        threading.Timer(0.1, fcntl.flock, (file, fcntl.LOCK_UN)).start()
+        with only_here(path, "mine"):
+            assert is_held(path)
+    assert not is_held(path)

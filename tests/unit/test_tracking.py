@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import json
+import shutil
 import socket
 import sqlite3
 import threading
@@ -15,7 +16,7 @@ import pytest
 
 from moedsr.config import Config
 from moedsr.errors import InputError
-from moedsr_platform import outbox, tracking_client
+from moedsr_platform import outbox, run_artifacts, tracking_client
 from moedsr_platform.journal import Request
 from moedsr_platform.run_names import PARENT_TAG
 from moedsr_platform.sweep_results import find_sweep, sweep_table
@@ -427,3 +428,45 @@ def test_a_store_whose_making_was_killed_is_made_anew(tmp_path: Path, monkeypatc
     assert not store.exists()
     assert connect(f"sqlite:///{store}").search_experiments()
     assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", ".mlflow.db.lock"}
+
+
+def test_a_checkpoint_that_goes_while_it_is_staged_is_left_out(
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its trial has a better one by then."""
+    gone, better = checkpoint(tmp_path / "gone"), checkpoint(tmp_path / "better")
+    trial = tracker.trial_run(None, "t", config(), {})
+    link = run_artifacts._link
+
+    def link_and_lose(file: str, name: str) -> None:
+        link(file, name)
+        if gone.exists():
+            shutil.rmtree(gone)
+
+    with monkeypatch.context() as racing:
+        racing.setattr(run_artifacts, "_link", link_and_lose)
+        tracker.log_checkpoint(trial, gone)
+    tracker.log_checkpoint(trial, gone)
+    tracker.drain()
+    assert files(tracker, trial) == {"config.yaml"}
+    assert not list((tracker.folder / "files").iterdir())
+    tracker.log_checkpoint(trial, better)
+    tracker.drain()
+    assert "checkpoint/model.safetensors" in files(tracker, trial)
+
+
+def test_an_experiment_that_another_sweep_makes_in_the_same_moment(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(uri)
+    look, late = type(client).get_experiment_by_name, []
+
+    def look_too_early(self: object, name: str) -> object:
+        if late:
+            return look(self, name)
+        late.append(client.create_experiment(name))
+        return None
+
+    monkeypatch.setattr(type(client), "get_experiment_by_name", look_too_early)
+    with Tracker.open(uri, experiment="both", folder=tmp_path) as tracker:
+        assert tracker.experiment_id == late[0]

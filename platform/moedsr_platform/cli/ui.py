@@ -24,7 +24,7 @@ def ui(port: int, host: str) -> None:
     The store is $MLFLOW_TRACKING_URI, else mlflow.db in $MOEDSR_HOME or ./results. Sweeps are runs with
     trials below them; a sweep's page shows its result table, a trial's its curves, routing/ and surfaces/.
     """
-    from moedsr_platform.abandoned import close_abandoned, is_abandoned
+    from moedsr_platform.abandoned import close_abandoned, has_more_to_say
     from moedsr_platform.sweep_folder import all_folders
     from moedsr_platform.tracking_store import artifact_folder, check_store, store_uri
 
@@ -40,8 +40,8 @@ def ui(port: int, host: str) -> None:
         except OSError as error:
             raise InputError(f"--port {port} on {host}: {error.strerror}; try --port {port + 1}") from error
     folder = artifact_folder(uri)
-    for sweep in filter(is_abandoned, all_folders()):
-        # its driver could not say that it was killed; where somebody else is just saying it, the pages need not wait
+    for sweep in filter(has_more_to_say, all_folders()):
+        # its driver was killed before it had said all; where somebody else is just saying it, the pages need not wait
         with contextlib.suppress(InputError):
             close_abandoned(sweep)
     click.echo(f"MLflow UI on {uri} (Ctrl-C stops it)\n  http://{host}:{port}/#{_first_page(uri)}")

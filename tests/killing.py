@@ -27,6 +27,9 @@ SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP")
 SESSIONS = 60
 """A sweep that is killed all the time needs no more; one that does makes no progress."""
 
+RESPITE = 1.15
+"""How much longer each session is left alone than the one before: on a machine that grows slow, one comes to an end."""
+
 
 @dataclass
 class Scene:
@@ -130,7 +133,7 @@ def torment(
         scene: the sweep.
         chance: decides when, and what.
         kinds: of strikes: keys of ``PARTS``, ``driver``, names of signals, or ``twice`` for two signals.
-        longest: seconds between two.
+        longest: seconds between two in the first session, see ``RESPITE``.
         environment: of the sessions.
 
     Returns:
@@ -141,7 +144,7 @@ def torment(
         process, struck = scene.start(resume=scene.begun, **{"FAKE_SECONDS": "0.05", **environment}), False
         while process.poll() is None:
             try:
-                process.wait(chance.uniform(0, longest))
+                process.wait(chance.uniform(0, longest * RESPITE ** (session - 1)))
             except subprocess.TimeoutExpired:
                 what = chance.choice(kinds)
                 if not strike(scene, process, what, chance) or what in SURVIVED:

@@ -182,7 +182,7 @@ def test_random_parts_killed_at_random_moments(
 ) -> None:
     """One machine, from the first moment on: the data is prepared, and the tracking store made, under blows as well."""
     chance = random.Random(seed)
-    settings = {"sampler": sampler, "at_once": at_once, "trials": 10, "restarts": 100}
+    settings = {"sampler": sampler, "at_once": at_once, "trials": 6, "restarts": 100}
     whole, torn = make_scene("whole", **settings), make_scene("torn", **settings)
     longest = max(12.0, run_undisturbed(whole) / 2)  # a machine on which all starts slowly is left more time to start
     torn.environment["MOEDSR_CACHE"] = str(torn.folder / "cache")

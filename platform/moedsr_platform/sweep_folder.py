@@ -106,7 +106,7 @@ def old_folder(sweep: SweepFile) -> SweepFolder:
         parent = results_folder() / "sweeps"
         names = [folder.sweep_id for folder in all_folders()]
         there = f"; there are {', '.join(names[:8])}" if names else ""
-        raise InputError(f"no sweep `{sweep.name}` to resume under {parent}{there}")
+        raise InputError(f"no sweep `{sweep.name}` to resume under {parent}: it is begun without --resume{there}")
     folder = SweepFolder(max(found)[1].absolute())
     try:
         before = json.loads((folder.path / "sweep.json").read_text(encoding="utf-8"))

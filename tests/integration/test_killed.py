@@ -14,7 +14,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from killing import RAYLET, TRIAL, MakeScene, Scene, check_whole, kept, outcome, study, torment
+from killing import PARTS, RAYLET, TRIAL, MakeScene, Scene, check_whole, kept, outcome, study, torment
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,38 @@ def test_asked_to_stop_while_data_is_prepared(make_scene: MakeScene) -> None:
     line = r"interrupted with \d of 3 proteins prepared; the same command goes on from there"
     assert re.fullmatch(line, scene.output.splitlines()[-1])
     assert "Traceback" not in scene.output
+
+
+@pytest.mark.slow
+def test_everything_killed_while_data_is_prepared(make_scene: MakeScene) -> None:
+    """Again and again, before there is anything of the sweep; also Ray alone, which is no protein's fault."""
+    whole, torn = make_scene("whole", trials=2), make_scene("torn", trials=2)
+    stores = []
+    for scene in (whole, torn):
+        scene.environment["MOEDSR_CACHE"] = str(scene.folder / "cache")
+        scene.file.write_text(scene.file.read_text().replace("frames: 4", "frames: 40"))
+        stores.append(scene.folder / "cache" / "stores")
+    run_undisturbed(whole)
+
+    chance, kept = random.Random(0), dict[Path, int]()
+    for number, what in enumerate(("everything", "raylet", "everything", "driver", "everything"), start=1):
+        process = torn.start(resume=False)
+        torn.wait_for(lambda: torn.output.count("preparing 3 proteins") == number, process)  # noqa: B023
+        time.sleep(chance.uniform(0, 2))
+        torn.kill(what, [process.pid] if what == "driver" else torn.processes(PARTS[what]))
+        assert process.wait(90) == (1 if what == "raylet" else -signal.SIGKILL), torn.output
+        assert not torn.begun
+        assert not list(stores[1].rglob("manifest.json"))
+        assert all(path.stat().st_mtime_ns == made for path, made in kept.items()), "a finished protein was made again"
+        kept = {path: path.stat().st_mtime_ns for path in stores[1].rglob("*.safetensors")}
+    log.info("%d proteins were kept", len(kept))
+    assert "Ray on this machine is gone; finished proteins are kept, the same command goes on" in torn.output
+    assert torn.start(resume=False).wait(600) == 0, torn.output
+    assert all(path.stat().st_mtime_ns == made for path, made in kept.items())
+    contents = [{path.relative_to(store): path.read_bytes() for path in store.rglob("*.*")} for store in stores]
+    assert contents[0] == contents[1]
+    assert outcome(torn) == outcome(whole)
+    assert [path.name for path in (torn.folder / "results" / "sweeps").iterdir()] == ["fake"]
 
 
 @pytest.mark.slow

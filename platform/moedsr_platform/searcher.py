@@ -5,11 +5,15 @@ for. Here all state is in the study: Tune's snapshot only says which trials Tune
 """
 
 import json
+import logging
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from optuna.exceptions import StorageInternalError
 from ray.tune.search import Searcher
 
 from moedsr_platform.samplers import make_sampler
@@ -17,8 +21,16 @@ from moedsr_platform.search_space import Scalar, grid_points, nearest_untried, s
 from moedsr_platform.seed_means import SEED
 from moedsr_platform.study import Point, SweepStudy
 from moedsr_platform.sweep_file import SweepFile
+from moedsr_platform.tracking_store import without_password
 from moedsr_platform.trial import FAILURE
 from moedsr_platform.worker import STEP
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+PATIENCE, PAUSE = 600.0, 1.0
+"""Seconds for which a storage may be away, and between two attempts; Optuna itself has none, and 5 s for a lock."""
 
 MANY = 20_000
 """Points of a space of listed values above which it is not looked whether one was tried: chance hardly repeats any."""
@@ -58,6 +70,7 @@ class SweepSearch(Searcher):
         self._sweep, self._place = sweep, place or StudyPlace()
         place = self._place
         self.study = SweepStudy(place.url, place.name, sweep.objectives, again=place.again, owner=place.owner)
+        self.away: str | None = None
         self._fixed: list[dict[str, Scalar]] = list(sweep.start)
         if sweep.sampler == "grid":
             self._fixed += grid_points(sweep.search)
@@ -80,6 +93,38 @@ class SweepSearch(Searcher):
 
         A trial that the study knows, from before a resume, gets its own values again.
         """
+        return self._patiently(lambda: self._suggest(trial_id))
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Keeps the best validation."""
+        self._patiently(lambda: self._hear(trial_id, result))
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tells Optuna the value of a point once all of its trials have ended."""
+        self._patiently(lambda: self._end(trial_id, result, error))
+
+    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
+        """While the storage is away, or another process writes it, the driver waits; the trials that run train on.
+
+        Raises:
+            StorageInternalError: it was away for too long; ``away`` says so in a line.
+        """
+        since, cut_off = time.monotonic(), False
+        while True:
+            try:
+                if cut_off:
+                    self.study.look_again()
+                return ask()
+            except StorageInternalError as error:
+                why = f"storage {without_password(self.study.url or '')} does not answer ({_reason(error)})"
+                if time.monotonic() - since > PATIENCE:
+                    self.away = why
+                    raise
+                log.warning("search: %s; keeping on trying", why)
+            cut_off = True
+            time.sleep(PAUSE)
+
+    def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if (known := self._point_of(trial_id)) is not None:
             return self._params(known, trial_id)
         running = sum(trial not in point.ended for point in self.study.points for trial in point.trials)
@@ -97,8 +142,7 @@ class SweepSearch(Searcher):
         self.study.assign(point, [*point.trials, trial_id])
         return self._params(point, trial_id)
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Keeps the best validation."""
+    def _hear(self, trial_id: str, result: dict[str, Any]) -> None:
         point = self._point_of(trial_id)
         found = (result.get(objective.metric) for objective in self._sweep.objectives)
         values = [float(value) for value in found if value is not None and math.isfinite(value)]
@@ -109,13 +153,12 @@ class SweepSearch(Searcher):
         best = before is None or sign * values[0] > sign * before[0]
         self.study.report(point, trial_id, int(result.get(STEP, 0)), values, best=best)
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tells Optuna the value of a point once all of its trials have ended."""
+    def _end(self, trial_id: str, result: dict[str, Any] | None, error: bool) -> None:
         point = self._point_of(trial_id)
         if point is None or not point.open:
             return
         if result is not None:
-            self.on_trial_result(trial_id, result)
+            self._hear(trial_id, result)
             error = error or FAILURE in result
         self.study.end(point, trial_id, "FAIL" if error else "COMPLETE")
         if self._lacking(point) or not point.ended.keys() >= set(point.trials):
@@ -176,3 +219,9 @@ class SweepSearch(Searcher):
 
     def _point_of(self, trial_id: str) -> Point | None:
         return next((point for point in self.study.points if trial_id in point.trials), None)
+
+
+def _reason(error: BaseException) -> str:
+    """What the database said, in one line; Optuna's own words only guess."""
+    lines = str(error.__cause__ or error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -32,9 +32,6 @@ TRIALS, BEST, ENDED, REPEATS = "trials", "best ", "ended ", "repeats"
 """User attributes of a point: its trials; of each trial its best values, and how it ended; whether it is none."""
 
 
-LOCK_SECONDS = 120.0
-"""Patience with another process that writes an SQLite storage; Optuna's own is 5 s."""
-
 _MADE_MEANWHILE = ("already exists", "UNIQUE constraint", "duplicate key")
 """Of what databases say to two processes that make the same tables at once."""
 
@@ -98,6 +95,11 @@ class SweepStudy:
             ) from None
         with experimental():
             self._study.set_metric_names([objective.metric for objective in objectives])
+        self.url = url
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Takes the points as the storage has them: whoever was cut off in the middle of something begins there."""
         self._all = [self._point(frozen) for frozen in self._frozen()]
         for point in self._all:
             if point.repeats and point.open:  # a process that was killed right here had dropped it
@@ -208,10 +210,9 @@ def _suggest(trial: Trial, key: str, domain: "Domain") -> Scalar:
 def _storage(url: str | None, attempts: int = 5) -> BaseStorage:
     if url is None:
         return InMemoryStorage()
-    patience = {"connect_args": {"timeout": LOCK_SECONDS}} if url.startswith("sqlite") else {}
     for left in range(attempts, 0, -1):
         try:
-            return RDBStorage(url, engine_kwargs=dict(patience))
+            return RDBStorage(url)
         except Exception as error:  # whatever a database driver raises
             line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             if left == 1 or not any(words in line for words in _MADE_MEANWHILE):

@@ -42,8 +42,8 @@ from moedsr_platform.worker import TrainFunction
 if TYPE_CHECKING:
     from ray.tune import Tuner
     from ray.tune.schedulers import TrialScheduler
-    from ray.tune.search import Searcher
 
+    from moedsr_platform.searcher import SweepSearch
     from moedsr_platform.tracking import Tracker
     from moedsr_platform.trial_source import TrialSource
 
@@ -260,6 +260,9 @@ class _Session:
             if isinstance(error, ConnectionError | TimeoutError):  # Ray's own
                 raise
             listener.unwritable = error
+        except Exception:
+            if search.away is None:  # what Tune makes of that is a page of text
+                raise
         finally:
             self.interruption.patient = False
             self.show.stop()
@@ -269,6 +272,8 @@ class _Session:
         if listener.unwritable is not None:
             why = f"{self.folder.path}: cannot be written ({listener.unwritable})"
             raise JobError(f"{why}. Make room, then go on with: {command}")
+        if search.away is not None:
+            raise JobError(f"{search.away}; finished trials are kept. Go on with: {command}")
         if self.board.unfinished:
             raise JobError(f"interrupted; finished trials are kept. Go on with: {command}")
         self._close(parent, listener.run_of)
@@ -283,7 +288,7 @@ class _Session:
         params = _params(sweep, self.base)
         return self.tracker.sweep_run(self.folder.sweep_id, self.tags, params, file, tuple(sweep.search))
 
-    def _search(self, key: str) -> "tuple[Searcher, TrialScheduler | None]":
+    def _search(self, key: str) -> "tuple[SweepSearch, TrialScheduler | None]":
         from moedsr_platform.scheduler import EarlyStopping
         from moedsr_platform.searcher import StudyPlace, SweepSearch
 

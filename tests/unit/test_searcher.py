@@ -1,16 +1,19 @@
 """What Optuna is asked, what it is told, and what a resumed search still knows."""
 
 import json
-import sqlite3
-import time
+import random
+import re
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from moedsr.errors import InputError
+from moedsr_platform import searcher
 from moedsr_platform import study as study_module
 from moedsr_platform.searcher import StudyPlace, SweepSearch
 from moedsr_platform.sweep_file import SweepFile
@@ -272,17 +275,39 @@ def test_a_storage_that_another_sweep_makes_in_the_same_moment(tmp_path: Path, m
 
 
 def test_a_storage_that_somebody_else_writes_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study_module, "LOCK_SECONDS", 0.1)
+    """It is asked again, and what was under way begins anew from what the storage has."""
+    monkeypatch.setattr(searcher, "PAUSE", 0.01)
+    one = sweep(search=RATE, trials=2)
+    expected = SweepSearch(one).suggest("a")
+    search = SweepSearch(one, StudyPlace(f"sqlite:///{tmp_path / 'optuna.db'}", "s"))
+    commit, chance = Session.commit, random.Random(0)
+
+    def refuse(self: Session) -> None:
+        if chance.random() < 0.3:
+            raise OperationalError("UPDATE", {}, Exception("database is locked"))
+        commit(self)
+
+    with monkeypatch.context() as locked:
+        locked.setattr(Session, "commit", refuse)
+        assert search.suggest("a") == expected
+        search.on_trial_result("a", {"val/iou": 0.5, "step": 1})
+        search.on_trial_result("a", {"val/iou": 0.7, "step": 2})
+        search.on_trial_result("a", {"val/iou": 0.6, "step": 3})
+        search.on_trial_complete("a", {"step": 4})
+    (trial,) = study_of(search).trials
+    assert (trial.value, trial.user_attrs["trials"], trial.params) == (0.7, ["a"], expected)
+    assert trial.intermediate_values == {1: 0.5, 2: 0.7, 3: 0.6}
+    assert search.away is None
+
+
+def test_a_storage_that_stays_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searcher, "PATIENCE", 0.0)
     search = SweepSearch(sweep(search=RATE, trials=2), StudyPlace(f"sqlite:///{tmp_path / 'optuna.db'}", "s"))
-    writer = sqlite3.connect(tmp_path / "optuna.db", isolation_level=None)
-    writer.execute("BEGIN EXCLUSIVE")
-    begun = time.monotonic()
+    (tmp_path / "optuna.db").write_bytes(b"")
     with pytest.raises(optuna.exceptions.StorageInternalError):
         search.suggest("a")
-    assert time.monotonic() - begun < 3  # by our patience, not by Optuna's 5 s
-    writer.execute("ROLLBACK")
-    writer.close()
-    assert search.suggest("a") is not None
+    assert search.away is not None
+    assert re.fullmatch(r"storage sqlite:.*optuna\.db does not answer \(.*no such table: \w+\)", search.away)
 
 
 def test_a_point_that_was_being_dropped_when_its_process_was_killed(tmp_path: Path) -> None:

@@ -181,9 +181,17 @@ class SweepSearch(Searcher):
                 self.study.assign(point, [trial for trial in point.trials if trial in known])
 
     def _new_point(self) -> Point:
-        number = len(self.study.points)
-        fixed = self._fixed[number] if number < len(self._fixed) else {}
-        return self.study.ask(make_sampler(self._sweep, self.study.asked), self._sweep.search, fixed)
+        """After points that repeat others, the nearest that was not tried, or, in the end, one by chance.
+
+        What came before is asked of the study, so that a process that was killed here makes no difference.
+        """
+        number, dropped = len(self.study.points), self.study.dropped_before(self.study.asked)
+        fixed = self._fixed[number] if number < len(self._fixed) and not dropped else {}
+        if dropped and self._finite:
+            tried = [point.params for point in self.study.points]
+            fixed = nearest_untried(self._sweep.search, dropped[-1].params, tried, seed=dropped[-1].number)
+        sampler = make_sampler(self._sweep, self.study.asked, chance=len(dropped) > ATTEMPTS)
+        return self.study.ask(sampler, self._sweep.search, fixed)
 
     def _new_for(self, point: Point) -> Point:
         """The point, or another that was not tried: the same values with the same seed teach nothing new.
@@ -191,16 +199,12 @@ class SweepSearch(Searcher):
         In a space of listed values that is the nearest one. Elsewhere only crossing two points (NSGA-II) can repeat
         one: it is asked again, and after some attempts chance.
         """
-        search = self._sweep.search
-        for attempt in range(ATTEMPTS + 1):
+        while len(self.study.dropped_before(point.number)) <= ATTEMPTS:
             tried = [other.params for other in self.study.points if other is not point]
             if point.params not in tried or self._all_tried(len(tried)):
                 break
             self.study.drop(point)
-            fixed = nearest_untried(search, point.params, tried, seed=point.number) if self._finite else {}
-            point = self.study.ask(
-                make_sampler(self._sweep, self.study.asked, chance=attempt == ATTEMPTS), search, fixed
-            )
+            point = self._new_point()
         return point
 
     def _all_tried(self, tried: int) -> bool:

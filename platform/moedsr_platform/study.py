@@ -115,6 +115,11 @@ class SweepStudy:
         """Number of points sampled so far, repetitions included."""
         return len(self._all)
 
+    def dropped_before(self, number: int) -> list[Point]:
+        """The points right before that one that were sampled, but not tried."""
+        first = next((place for place in range(number, 0, -1) if not self._all[place - 1].repeats), 0)
+        return self._all[first:number]
+
     def drop(self, point: Point) -> None:
         """The point has the values of an earlier one and is not tried."""
         self._storage.set_trial_user_attr(self._id(point), REPEATS, True)

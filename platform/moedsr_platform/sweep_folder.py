@@ -4,6 +4,7 @@ import errno
 import json
 import re
 import shutil
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,7 @@ def new_folder(sweep: SweepFile, file: Path) -> SweepFolder:
     parent = results_folder() / "sweeps"
     made = parent / f".{uuid.uuid4().hex}"
     try:
+        _sweep_out(parent)
         (made / "trials").mkdir(parents=True)
         shutil.copyfile(file, made / "sweep.yaml")
         _write(made / "sweep.json", _resolved(sweep))
@@ -93,6 +95,13 @@ def new_folder(sweep: SweepFile, file: Path) -> SweepFolder:
             return SweepFolder(place.absolute())
     except OSError as error:
         raise InputError(f"{parent}: cannot be written: {error.strerror}; choose another with --results") from None
+
+
+def _sweep_out(parent: Path, seconds: float = 3600.0) -> None:
+    """What a process left that was killed while it made a folder; another one may be making its own just now."""
+    for left in parent.glob(".*"):
+        if left.stat().st_mtime < time.time() - seconds:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def old_folder(sweep: SweepFile) -> SweepFolder:

@@ -1,14 +1,18 @@
 """What Optuna is asked, what it is told, and what a resumed search still knows."""
 
+import contextlib
 import json
 import random
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -310,10 +314,41 @@ def test_a_storage_that_stays_away(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert re.fullmatch(r"storage sqlite:.*optuna\.db does not answer \(.*no such table: \w+\)", search.away)
 
 
-def test_a_point_that_was_being_dropped_when_its_process_was_killed(tmp_path: Path) -> None:
-    one, url = sweep(search=RATE, trials=2), f"sqlite:///{tmp_path / 'optuna.db'}"
-    trial = study_of(SweepSearch(one, StudyPlace(url, "s"))).ask()
-    trial.set_user_attr("repeats", True)
-    again = SweepSearch(one, StudyPlace(url, "s", again=True))
-    assert [found.state.name for found in study_of(again).trials] == ["FAIL"]
-    assert again.study.points == []
+CHANGES = ("_create_new_trial", "_set_trial_param", "set_trial_state_values", "set_trial_user_attr")
+
+
+def test_a_process_that_is_killed_while_it_replaces_a_repetition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before each of its changes to the study: the next process gives the points that this one would have given."""
+    one = sweep(search={"training.learning_rate": {"grid": [1e-3, 2e-3, 3e-3, 4e-3, 5e-3]}}, sampler="random", trials=5)
+    whole = SweepSearch(one)
+    expected = _run(whole, 5)
+    told = [(trial.params, trial.state) for trial in study_of(whole).trials]
+    repetition = next(point.number for point in whole.study._all if point.repeats)
+    found = _run(SweepSearch(one, StudyPlace(f"sqlite:///{tmp_path / 'before.db'}", "s")), repetition)
+    for moment in range(20):
+        url = f"sqlite:///{shutil.copy(tmp_path / 'before.db', tmp_path / f'{moment}.db')}"
+        search, left = SweepSearch(one, StudyPlace(url, "s", again=True)), moment
+
+        def or_killed(change: Callable[..., Any]) -> Callable[..., Any]:
+            def made(*given: Any, **named: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    raise KeyboardInterrupt
+                return change(*given, **named)
+
+            return made
+
+        with monkeypatch.context() as killed:
+            for name in CHANGES:
+                killed.setattr(RDBStorage, name, or_killed(getattr(RDBStorage, name)))
+            with contextlib.suppress(KeyboardInterrupt):
+                search.suggest(f"t{repetition}")
+        again = SweepSearch(one, StudyPlace(url, "s", again=True))
+        assert found + _run(again, 5 - repetition, first=repetition) == expected
+        assert [(trial.params, trial.state) for trial in study_of(again).trials] == told
+        if left >= 0:
+            break
+    assert moment >= 8

@@ -30,6 +30,27 @@ def validations(scene: Scene) -> int:
     return sum(event["event"] == "validated" for event in scene.events())
 
 
+def last_line(scene: Scene) -> str:
+    return scene.output.splitlines()[-1]
+
+
+def client_of(scene: Scene) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{scene.folder / 'results' / 'mlflow.db'}")
+
+
+def statuses(scene: Scene) -> list[str]:
+    client = client_of(scene)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return [run.info.status for run in client.search_runs(experiments)]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
 def test_a_sweep_that_is_killed_and_asked_to_stop_ends_as_one_that_is_not(make_scene: MakeScene) -> None:
     """kill -9 of a trial, of the driver, of everything, and SIGTERM; the search is TPE, one trial at a time."""
     whole, torn = make_scene("whole"), make_scene("torn")
@@ -45,7 +66,7 @@ def test_a_sweep_that_is_killed_and_asked_to_stop_ends_as_one_that_is_not(make_s
         if what == "SIGTERM":
             process.send_signal(signal.SIGTERM)
             assert process.wait(90) == 1
-            last = torn.output.splitlines()[-1]
+            last = last_line(torn)
             assert last.startswith("interrupted; finished trials are kept. Go on with: moedsr sweep ")
             assert {row["state"] for row in torn.rows} == {"COMPLETE", "WAITING"}
         else:
@@ -70,7 +91,7 @@ def test_asked_to_stop_while_data_is_prepared(make_scene: MakeScene) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(90) == 1
     line = r"interrupted with \d of 3 proteins prepared; the same command goes on from there"
-    assert re.fullmatch(line, scene.output.splitlines()[-1])
+    assert re.fullmatch(line, last_line(scene))
     assert "Traceback" not in scene.output
 
 
@@ -115,7 +136,7 @@ def test_a_full_disk_stops_the_sweep_and_no_trial_is_to_blame(make_scene: MakeSc
     full.touch()
     assert process.wait(120) == 1
     assert "the disk is full: saving " in scene.output
-    assert scene.output.splitlines()[-1].startswith("interrupted; finished trials are kept. Go on with: moedsr sweep ")
+    assert last_line(scene).startswith("interrupted; finished trials are kept. Go on with: moedsr sweep ")
     assert not [row for row in scene.rows if row["state"] == "FAIL"]
     full.unlink()
     assert scene.start(resume=True).wait(600) == 0, scene.output
@@ -178,23 +199,29 @@ def test_parts_of_trials_of_several_workers_killed_while_some_are_stopped_early(
 
 
 @pytest.mark.slow
-def test_everything_killed_while_the_best_is_registered(
+def test_killed_and_stopped_while_the_best_is_registered(
     make_scene: MakeScene, kill_tree: Callable[[Path], int]
 ) -> None:
-    """The last step, again and again; there is one version in the end."""
+    """The last step, again and again; there is one version in the end, and nothing is shown as running in between."""
     scene = make_scene("last", sampler="random", trials=2, rest="register: {model: moe-dsr, alias: candidate}\n")
     chance = random.Random(0)
-    for _ in range(6):
+    for what in ("everything", "driver", "SIGTERM") * 2:
         said = scene.output.count("\nbest: trial") if scene.begun else 0
         process = scene.start(resume=scene.begun)
         scene.wait_for(lambda: scene.output.count("\nbest: trial") > said, process)  # noqa: B023
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(chance.uniform(0, 4))
-        kill_tree(scene.folder)
-        process.wait(90)
+        if what == "everything":
+            kill_tree(scene.folder)
+            process.wait(90)
+            continue
+        process.send_signal(signal.SIGTERM if what == "SIGTERM" else signal.SIGKILL)
+        if process.wait(120) == 1:
+            assert re.fullmatch(r"interrupted; finished trials are kept\. Go on with: .* --resume", last_line(scene))
+        wait_until(lambda: "RUNNING" not in statuses(scene))
     assert scene.start(resume=True).wait(600) == 0, scene.output
     check_whole(scene, 2)
-    client = mlflow.MlflowClient(f"sqlite:///{scene.folder / 'results' / 'mlflow.db'}")
+    client = client_of(scene)
     (version,) = client.search_model_versions("name = 'moe-dsr'")
     assert client.get_model_version_by_alias("moe-dsr", "candidate").run_id == version.run_id
     experiment = client.get_run(version.run_id).info.experiment_id

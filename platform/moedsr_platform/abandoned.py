@@ -4,13 +4,11 @@ A small process that the driver starts waits for the driver's death. Where that 
 loses its power, `moedsr ui` and `moedsr sync` do the same. Runs that are closed go on with ``--resume``.
 """
 
-import contextlib
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,17 +59,17 @@ def close_abandoned(folder: "SweepFolder") -> int:
         return tracker.abandoned
 
 
-@contextlib.contextmanager
-def outlived(folder: Path) -> Iterator[None]:
-    """Within, a process waits for the death of this one."""
+def outlive(folder: Path) -> "subprocess.Popen[bytes]":
+    """A process that waits for the death of this one; to be ended where all was told."""
     command = [sys.executable, "-m", "moedsr_platform.abandoned", str(folder), str(os.getpid())]
     nothing = subprocess.DEVNULL
-    watcher = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
-    try:
-        yield
-    finally:
-        watcher.kill()
-        watcher.wait()
+    return subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
+
+
+def dismiss(watcher: "subprocess.Popen[bytes]") -> None:
+    """Ends that process."""
+    watcher.kill()
+    watcher.wait()
 
 
 def main(folder: str, parent: str) -> None:

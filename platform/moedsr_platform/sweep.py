@@ -14,7 +14,7 @@ from moedsr.data.store import SurfaceStore
 from moedsr.errors import JobError
 from moedsr.source_version import git_commit
 from moedsr_platform import cluster
-from moedsr_platform.abandoned import outlived
+from moedsr_platform.abandoned import dismiss, outlive
 from moedsr_platform.board import Board
 from moedsr_platform.cluster_watch import watch_cluster
 from moedsr_platform.growth import growth
@@ -40,6 +40,8 @@ from moedsr_platform.trial import TrialSpec, trainable
 from moedsr_platform.worker import TrainFunction
 
 if TYPE_CHECKING:
+    import subprocess
+
     from ray.tune import Tuner
     from ray.tune.schedulers import TrialScheduler
 
@@ -81,14 +83,21 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
     with watch_signals() as interruption:
         try:
             with contextlib.ExitStack() as held:
-                ground = _prepare(request, folder, show, interruption, held)
-                if folder is None:
+                watcher = None if folder is None else _take(folder, held)
+                ground = _prepare(request, folder, show, interruption)
+                if folder is None or watcher is None:
                     folder = new_folder(sweep, request.file)
-                    held.enter_context(only_here(folder.lock, folder.sweep_id, cluster.job_id()))
-                return _run(request, folder, ground, show, interruption, held)
+                    watcher = _take(folder, held)
+                return _run(request, folder, ground, show, interruption, watcher, held)
         except (KeyboardInterrupt, SystemExit):  # the latter: Ray's own answer to SIGTERM while it starts
             kept = "what was prepared is kept" if folder is None else "finished trials are kept"
             raise JobError(f"interrupted; {kept}. Go on with: {again(request, resume=folder is not None)}") from None
+
+
+def _take(folder: SweepFolder, held: contextlib.ExitStack) -> "subprocess.Popen[bytes]":
+    """The sweep is this process's now; who outlives it closes the runs, also those that an earlier one left."""
+    held.enter_context(only_here(folder.lock, folder.sweep_id, cluster.job_id()))
+    return outlive(folder.path)
 
 
 @dataclass(frozen=True)
@@ -107,18 +116,10 @@ class _Ground:
     away: bool
 
 
-def _prepare(
-    request: Request,
-    folder: SweepFolder | None,
-    show: Display,
-    interruption: Interruption,
-    held: contextlib.ExitStack,
-) -> _Ground:
+def _prepare(request: Request, folder: SweepFolder | None, show: Display, interruption: Interruption) -> _Ground:
     from moedsr_platform.tracking_client import connect
 
     sweep = request.sweep
-    if folder is not None:
-        held.enter_context(only_here(folder.lock, folder.sweep_id, cluster.job_id()))
     away = _store_is_away(folder, show)
     nodes = cluster.connect(request.address)
     interruption.listen()
@@ -141,12 +142,14 @@ def _run(
     ground: _Ground,
     show: Display,
     interruption: Interruption,
+    watcher: "subprocess.Popen[bytes]",
     held: contextlib.ExitStack,
 ) -> Board:
     sweep, (data, store) = request.sweep, ground.made[0]
     base = sweep.base.model_copy(update={"data": data})
-    held.enter_context(outlived(folder.path))
-    tracker = held.enter_context(_open_tracker(folder, ground.away, resumed=request.resume))
+    tracker = _open_tracker(folder, ground.away, resumed=request.resume)
+    held.callback(dismiss, watcher)  # once the tracker, which is closed first, has told all
+    held.enter_context(tracker)
     spec = TrialSpec(
         base=base.model_dump_json(),
         store=str(store.path),

@@ -211,11 +211,12 @@ def test_killed_and_stopped_while_the_best_is_registered(
         scene.wait_for(lambda: scene.output.count("\nbest: trial") > said, process)  # noqa: B023
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(chance.uniform(0, 4))
-        if what == "everything":
+        if what == "everything":  # also who closes the runs: the next session sees to it, however early it ends
             kill_tree(scene.folder)
             process.wait(90)
-            continue
-        process.send_signal(signal.SIGTERM if what == "SIGTERM" else signal.SIGKILL)
+            process = scene.start(resume=True)
+            scene.wait_for(lambda: bool(scene.processes(RAYLET)), process)
+        process.send_signal(signal.SIGKILL if what == "driver" else signal.SIGTERM)
         if process.wait(120) == 1:
             assert re.fullmatch(r"interrupted; finished trials are kept\. Go on with: .* --resume", last_line(scene))
         wait_until(lambda: "RUNNING" not in statuses(scene))

@@ -23,7 +23,7 @@ DRIVER = """
 import os, sys, time
 from pathlib import Path
 from moedsr.config import Config
-from moedsr_platform.abandoned import outlived
+from moedsr_platform.abandoned import outlive
 from moedsr_platform.sweep_folder import SweepFolder
 from moedsr_platform.sweep_lock import only_here
 from moedsr_platform.tracking import Tracker
@@ -35,9 +35,9 @@ with only_here(folder.lock, "s"), Tracker.open(folder=folder.tracking, away=away
     ended, _ = (tracker.trial_run(sweep, name, config, {}) for name in ("t1", "t2"))
     tracker.finish_trial(ended, "COMPLETE")
     tracker.drain(0.1 if away else 60)
-    with outlived(folder.path):
-        print("runs", flush=True)
-        time.sleep(600)
+    outlive(folder.path)
+    print("runs", flush=True)
+    time.sleep(600)
 """
 
 

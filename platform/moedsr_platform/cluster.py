@@ -56,9 +56,9 @@ def connect(address: str | None) -> list[Node]:
             _web_address = _init(address).address_info.get("webui_url")
         except Exception as error:  # Ray's own, of the plainest kind, when a part of it dies while it starts
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            if isinstance(error, ConnectionError | TimeoutError | RuntimeError | ValueError):
-                raise InputError(f"no Ray cluster answers at {address or 'this machine'}: {reason}") from None
-            raise JobError(f"Ray did not start: {reason}") from None
+            if address and isinstance(error, ConnectionError | TimeoutError | RuntimeError | ValueError):
+                raise InputError(f"no Ray cluster answers at {address}: {reason}") from None
+            raise JobError(f"Ray did not start: {reason} The same command tries again.") from None
     return [
         Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
         for node in ray.nodes()

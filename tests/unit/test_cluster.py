@@ -19,19 +19,21 @@ def test_the_job_that_started_this_process(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "line"),
+    ("address", "error", "kind", "line"),
     [
         # as when a part of Ray is killed while the rest waits for it
         (
-            Exception("The current node timed out during startup.\nThis could happen"),
+            "10.0.0.1:1",
+            Exception("Timed out during startup.\nThis may"),
             JobError,
-            "Ray did not start: The",
+            "Ray did not start: Timed out during",
         ),
-        (ConnectionError("refused"), InputError, "no Ray cluster answers at 10.0.0.1:1: refused"),
+        (None, RuntimeError("no GCS."), JobError, r"Ray did not start: no GCS\. The same command tries again\.$"),
+        ("10.0.0.1:1", ConnectionError("refused"), InputError, "no Ray cluster answers at 10.0.0.1:1: refused"),
     ],
 )
 def test_a_ray_that_does_not_start_or_answer_is_one_line(
-    error: Exception, kind: type[Exception], line: str, monkeypatch: pytest.MonkeyPatch
+    address: str | None, error: Exception, kind: type[Exception], line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def init(address: str | None) -> None:
         raise error
@@ -40,6 +42,7 @@ def test_a_ray_that_does_not_start_or_answer_is_one_line(
     monkeypatch.setattr(cluster, "_silence", lambda: None)
     monkeypatch.setattr(cluster, "_init", init)
     monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(kind, match=line) as caught:
-        cluster.connect("10.0.0.1:1")
+        cluster.connect(address)
     assert "\n" not in str(caught.value)

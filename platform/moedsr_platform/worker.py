@@ -91,7 +91,7 @@ class _Reporter:
             self._folder.write_down(said)
             if report.checkpoint is not None:
                 self._folder.keep(report.checkpoint, report.step)
-        self._send(self._message(said))
+        self._tell(said)
 
     def repeat(self) -> bool:
         """Say again what led to the last checkpoint: a sweep that was killed may not have heard or kept it.
@@ -101,8 +101,14 @@ class _Reporter:
         """
         said = joined(list(self._folder.spoken()), self._folder.validated) if distributed.rank() == 0 else []
         for one in said:
-            self._send(self._message(one))
+            self._tell(one)
         return any(distributed.gather(bool(said) and said[-1].done))
+
+    def _tell(self, said: Spoken) -> None:
+        """Nobody starts a trial again whose end was heard, so nothing is left to be cleared away by then."""
+        if said.done:
+            self._folder.release()
+        self._send(self._message(said))
 
     def _message(self, said: Spoken) -> dict[str, Any]:
         kept = self._folder.checkpoint(said.step)

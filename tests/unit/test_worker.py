@@ -71,6 +71,19 @@ def test_one_that_is_asked_to_end_saves_itself_at_its_next_report(tmp_path: Path
     assert steps_said(tmp_path / "t") == [10, 20, 25]  # all that led there, in fewer reports
 
 
+def test_nothing_is_left_to_clear_away_when_the_end_is_told(tmp_path: Path) -> None:
+    """The first time and, since its driver was killed, once more."""
+    left = []
+
+    def send(report: dict[str, Any]) -> None:
+        if report["ended"]:
+            left.append([path.name for path in (tmp_path / "t").glob(".*")])
+
+    for _ in range(2):
+        run_training(task(tmp_path / "t"), send)
+    assert left == [[], []]
+
+
 def test_what_a_killed_driver_did_not_hear_is_said_again_before_it_goes_on(tmp_path: Path) -> None:
     """Step 20 had been validated and kept, and early stopping would have ended the trial for it."""
     with pytest.raises(KilledError):

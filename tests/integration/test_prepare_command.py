@@ -146,7 +146,7 @@ def test_single_workers_killed_at_random_moments(settings: Path, tmp_path: Path)
     store, chance, kills = tmp_path / "store", random.Random(), 0
     process = start(Path("mini-atlas"), store, settings, PREPARE_MARK=str(tmp_path))
     while process.poll() is None and kills < 8:
-        time.sleep(chance.uniform(0, 1.5))
+        time.sleep(chance.uniform(0, 0.4))
         for pid in workers_at_work(str(tmp_path))[:1]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -79,7 +79,8 @@ def test_start_of_a_trial(
 ) -> None:
     import ray
 
-    from moedsr_platform.sweep import Request, run_sweep
+    from moedsr_platform.sweep import run_sweep
+    from moedsr_platform.sweep_request import Request
 
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
     monkeypatch.setenv("MOEDSR_HOME", str(tmp_path / "results"))

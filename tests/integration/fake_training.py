@@ -152,8 +152,9 @@ def save(config: Config, step: int, state: float, metrics: dict[str, float], scr
 
 def main(file: str, *flags: str) -> None:
     from moedsr.errors import InputError, JobError
-    from moedsr_platform.sweep import Request, run_sweep
+    from moedsr_platform.sweep import run_sweep
     from moedsr_platform.sweep_loading import load_sweep
+    from moedsr_platform.sweep_request import Request
 
     try:
         run_sweep(Request(sweep=load_sweep(Path(file)), file=Path(file), resume="--resume" in flags, train=train))

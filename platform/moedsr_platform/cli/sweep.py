@@ -56,7 +56,8 @@ def start(
     if results is not None:
         os.environ["MOEDSR_HOME"] = str(results.absolute())
     from moedsr_platform.file_references import check_data_of, check_variants
-    from moedsr_platform.sweep import Request, run_sweep
+    from moedsr_platform.sweep import run_sweep
+    from moedsr_platform.sweep_request import Request
 
     check_variants(found, file)
     if dry_run:

@@ -1,0 +1,76 @@
+"""What a sweep needs before there is anything of it: a cluster that holds a trial, a tracking store, and surfaces."""
+
+from dataclasses import dataclass
+
+from moedsr.config import DataConfig
+from moedsr.data.store import SurfaceStore
+from moedsr_platform import cluster
+from moedsr_platform.growth import growth
+from moedsr_platform.interruption import Interruption
+from moedsr_platform.nodes import Node, concurrency
+from moedsr_platform.preparation import ensure_store
+from moedsr_platform.progress import Display
+from moedsr_platform.search_space import data_settings
+from moedsr_platform.sweep_folder import SweepFolder
+from moedsr_platform.sweep_request import Request
+from moedsr_platform.tracking_store import StoreAwayError, check_store, store_uri
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All of it, in place.
+
+    Attributes:
+        nodes, grown: of the cluster, and when it has grown as far as it can.
+        at_once: trials that it holds.
+        made: each way in which the data is prepared, with its store.
+        away: whether the tracking server does not answer.
+    """
+
+    nodes: list[Node]
+    grown: list[Node]
+    at_once: int
+    made: list[tuple[DataConfig, SurfaceStore]]
+    away: bool
+
+
+def set_up(request: Request, folder: SweepFolder | None, show: Display, interruption: Interruption) -> Setup:
+    """Connects, checks, and prepares what is not prepared yet; ``folder``: of the sweep that is resumed.
+
+    Raises:
+        InputError: cluster, tracking store or data do not fit.
+        JobError: the preparation did not come to its end.
+    """
+    from moedsr_platform.tracking_client import connect
+
+    sweep = request.sweep
+    away = _store_is_away(folder, show)
+    nodes = cluster.connect(request.address)
+    interruption.listen()
+    grown = growth(sweep.resources)
+    at_once = concurrency(sweep.resources, nodes, grown)
+    if not away:
+        try:
+            connect()  # makes and migrates an embedded store
+        except StoreAwayError:  # it went while Ray started
+            if folder is None:
+                raise
+            away = True
+    made = [ensure_store(data, show.say) for data in data_settings(sweep.base, sweep.search)]
+    return Setup(nodes, grown, at_once, made, away)
+
+
+def _store_is_away(resumed: SweepFolder | None, show: Display) -> bool:
+    """A server that is away is said at once, before Ray takes its seconds to start; a resumed sweep goes on without.
+
+    Raises:
+        InputError: the store cannot be used, and the sweep is a new one.
+    """
+    try:
+        check_store(store_uri())
+    except StoreAwayError as error:
+        if resumed is None:
+            raise
+        show.say(f"{error}; until then {resumed.tracking} keeps what it is to get")
+        return True
+    return False

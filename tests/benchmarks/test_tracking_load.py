@@ -1,9 +1,8 @@
 """What tracking costs training: 1 and 16 concurrent writers of tiny steps, every step logged, against no tracking.
 
-The writers train a tiny model for real and hand ten metrics a step to the driver, ten steps at a time, as Ray Train's
-workers do; the driver gives them to a store, or drops them: an embedded one, or the team's server with PostgreSQL. That
-runs on this machine here, so that training also feels what the server itself takes: the second figure alone is held
-against the limit then.
+The writers train a tiny model for real and hand ten metrics a step to the driver, ten steps at a time, as trials do; it
+gives them to a store, or drops them: an embedded one, or the team's server with PostgreSQL. In truth that has a machine
+of its own; here it has a core of its own, and writers and driver have the others.
 
 Two figures. How much longer training takes: rounds with and without tracking in pairs, the order turned each time; each
 writer times its own steps once metrics are sent as fast as they come, which begins as late as they wait for company;
@@ -12,11 +11,12 @@ after their end: on a machine whose cores are all busy training the first tends 
 disturb it less.
 
     make bench ARGS="-k 'tracking_load and embedded'"    5 minutes on two quiet cores
-    make bench ARGS="-k 'tracking_load and server'"      5 minutes on two quiet cores
+    make bench ARGS="-k 'tracking_load and server'"      8 minutes on two quiet cores
 """
 
 import math
 import multiprocessing as mp
+import os
 import resource
 import statistics
 import time
@@ -115,13 +115,19 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         return
     if (lacks := tracking_server.missing()) is not None:
         pytest.skip(f"needs {lacks}")
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("needs a second core, for the server")
     server = tracking_server.TrackingServer()
     try:
+        os.sched_setaffinity(0, cores[-1:])  # what is started from here on inherits it
         server.start()
+        os.sched_setaffinity(0, cores[:-1])
         for name, value in server.login.items():
             monkeypatch.setenv(name, value)
         yield "server", server.uri
     finally:
+        os.sched_setaffinity(0, cores)
         server.close()
 
 
@@ -167,4 +173,4 @@ def test_writers_with_and_without_tracking(
         print("  pairs: " + ", ".join(f"{without.wall:.2f} s, {tracked.wall:.2f} s" for without, tracked in rows))
         print(f"  peak memory of the driver {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
     assert share < LIMIT
-    assert kind == "server" or low < 1 + LIMIT
+    assert low < 1 + LIMIT

@@ -207,7 +207,7 @@ def outcome(scene: Scene, uri: str | None = None) -> dict[str, Any]:
             "state": run.data.tags["moedsr.state"],
             "reason": run.data.tags.get("moedsr.reason"),
             "params": {key: value for key, value in run.data.params.items() if key != "data.store" and kind == "trial"},
-            "metrics": {metric: _history(client, run.info.run_id, metric) for metric in _measured(run.data.metrics)},
+            "metrics": {metric: history(client, run.info.run_id, metric) for metric in _measured(run.data.metrics)},
         }
     return found
 
@@ -261,7 +261,8 @@ def _measured(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if not name.startswith(("system/", "perf/"))}
 
 
-def _history(client: Any, run_id: str, metric: str) -> dict[int, float]:
+def history(client: Any, run_id: str, metric: str) -> dict[int, float]:
+    """Values by step; one that is stored twice at a step is an error."""
     points = client.get_metric_history(run_id, metric)
     assert len({point.step for point in points}) == len(points), f"{metric} is stored twice"
     return {point.step: point.value for point in sorted(points, key=lambda point: point.step)}

@@ -72,7 +72,6 @@ class SweepListener:
 
     def started(self, trial_id: str, params: Mapping[str, Any]) -> None:
         """A trial begins or begins again: it has the room for all of its workers."""
-        self.board.ask(trial_id, params)
         row = self.board.start(trial_id, params)
         self.run_of(row)
         self.board.save(self.saved)

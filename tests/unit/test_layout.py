@@ -69,7 +69,7 @@ def test_each_unit_test_mirrors_a_module() -> None:
     """test_gate.py mirrors gate.py or the package gate/, test_cli_ui.py mirrors cli/ui.py."""
     modules = [path for path in tracked() if path.parts[0] in {"moedsr", "platform"}]
     names = {name for path in modules for name in (path.stem, path.parent.name, f"{path.parent.name}_{path.stem}")}
-    guards = {"layout", "imports", "cluster_yaml", "on_gpu", "sweeps_yaml"}
+    guards = {"ci_run", "layout", "imports", "cluster_yaml", "on_gpu", "sweeps_yaml"}
     tests = {path.stem.removeprefix("test_") for path in tracked() if path.match("tests/unit/test_*.py")}
     assert sorted(tests - guards - names) == []
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -26,7 +27,7 @@ HARMONIC_CHANNELS: Mapping[int, tuple[int, ...]] = {
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class PrepareConfig(Section):
@@ -247,7 +248,7 @@ class TrainingConfig(Section):
     gradient_clip: PositiveFloat | None = Field(1.0, description="largest global gradient norm; null: any")
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="of the evaluated weights; 0 is off")
     latent_dropout: Fraction = Field(0.2, description="probability that a protein trains with a zero code")
-    seed: int = Field(0, description="of weights, batches and noise")
+    seed: Seed = Field(0, description="of weights, batches and noise")
     report_every: Positive = Field(50, description="steps between reports of the training metrics")
     validate_every: Positive = Field(5000, description="steps between validations, each with a checkpoint")
 

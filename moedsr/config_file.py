@@ -21,19 +21,21 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML that reads ``1e-4`` as a number, refuses repeated keys, and remembers lines."""
 
 
-# YAML 1.1 reads on, off, yes, no as truth values; 1.2, and every user, as words
+# YAML 1.1 reads on, off, yes, no as truth values, 020 as 16 and 1:30 as 90; 1.2, and every user, does not
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in ("bool", "int", "float")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(  # YAML 1.1 wants a dot and a sign before it sees a float
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
+for _tag, _pattern, _first in (
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("int", r"^[-+]?(?:0|[1-9][\d_]*)$", "-+0123456789"),
+    ("float", r"^[-+]?(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*|\d[\d_]*(?=[eE]))(?:[eE][-+]?\d+)?$", "-+0123456789."),
+    ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", "-+."),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+
+_LARGEST = 100_000
+"""Values in a file: aliases can name each other, and a page of them unfold into more than any memory holds."""
 
 
 class YamlSource:
@@ -51,6 +53,7 @@ class YamlSource:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
         self._lines: dict[KeyPath, int] = {}
+        self._values = 0
         try:
             loader = _Loader(text)
             node = loader.get_single_node()
@@ -58,12 +61,19 @@ class YamlSource:
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"{path}:{mark.line + 1}" if mark else str(path)
-            raise InputError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+            problem = str(getattr(error, "problem", None) or error)
+            hint = "; indent with spaces" if "\\t" in problem else ""
+            raise InputError(f"{where}: not valid YAML: {problem}{hint}") from error
+        except RecursionError:
+            raise InputError(f"{path}: not valid YAML: nested too deeply") from None
         if not isinstance(self.data, dict):
             raise InputError(f"{path}:1: the file must be a mapping of keys to values")
 
     def _build(self, loader: _Loader, node: yaml.Node, path: KeyPath) -> Any:
         self._lines.setdefault(path, node.start_mark.line + 1)
+        self._values += 1
+        if self._values > _LARGEST:
+            raise InputError(f"{self.path}: holds more than {_LARGEST} values")
         if isinstance(node, yaml.MappingNode):
             result: dict[Hashable, Any] = {}
             for key_node, value_node in node.value:
@@ -99,7 +109,7 @@ class YamlSource:
             # JSON mode: lists are tuples and text is a path, and all else stays strict
             return model.model_validate_json(json.dumps(value))
         except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
+            problem = first_problem(error)
             path = (*at, *problem["loc"])
             raise InputError(f"{self.where(path)}: {explain(model, problem)}") from None
         except TypeError as error:
@@ -115,9 +125,20 @@ def load_config(path: Path) -> Config:
     return YamlSource(path).build(Config)
 
 
+def first_problem(error: ValidationError) -> Any:
+    """The first of what is wrong; a key that is missing since it is misspelled is told by its misspelling."""
+    problems = error.errors(include_url=False)
+    if problems[0]["type"] == "missing":
+        return next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
+    return problems[0]
+
+
 def explain(model: type[BaseModel], problem: Any) -> str:
     """One validation problem in plain words: which key, its value, the rule, what is allowed."""
     loc: KeyPath = problem["loc"]
+    rule = problem["msg"][0].lower() + problem["msg"][1:]
+    if len(loc) > 1 and loc[-1] in _SCALARS:  # the first of the types that a single value may have
+        loc, rule = loc[:-1], "must be a single value"
     name = ".".join(str(part) for part in loc) or "the file"
     if problem["type"] == "extra_forbidden":
         allowed = _fields_at(model, loc[:-1])
@@ -126,9 +147,24 @@ def explain(model: type[BaseModel], problem: Any) -> str:
         return f"key `{name}` is missing"
     if problem["type"] == "value_error":
         rule = str(problem["ctx"]["error"])
-        return f"`{name}`: {rule}" if loc else rule
-    rule = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"`{name}` is {json.dumps(problem['input'])}, but {rule.replace('input should', 'must')}"
+        if not loc:
+            return rule
+        return f"`{name}` {rule}" if rule.startswith(("is ", "has ", "must ")) else f"`{name}`: {rule}"
+    hint = ""
+    if problem["type"] == "literal_error":
+        hint = did_you_mean(str(problem["input"]), re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
+    rule = _PLAIN.get(rule, rule.replace("input should", "must"))
+    return f"`{name}` is {json.dumps(problem['input'], ensure_ascii=False)}{hint}, but {rule}"
+
+
+_SCALARS = ("str", "int", "float", "bool")
+_PLAIN = {
+    "input should be a valid string": "must be text",
+    "input should be a valid boolean": "must be true or false",
+    "input should be a valid array": "must be a list",
+    "input should be an object": "must be a mapping of keys to values",
+    "input should be a valid dictionary": "must be a mapping of keys to values",
+}
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:

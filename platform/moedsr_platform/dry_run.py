@@ -25,19 +25,66 @@ def describe(sweep: SweepFile, address: str | None) -> str:
     grown = growth(sweep.resources)
     fit = max(trials_at_once(sweep.resources, nodes), trials_at_once(sweep.resources, grown))
     at_once = min(fit, sweep.resources.concurrent_trials or fit)
-    resolved = yaml.safe_dump(sweep.base.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     held = f"it can hold {at_once} trial{'s' if at_once > 1 else ''} at a time" if fit else "it cannot hold one trial"
     grows = f", can grow to {offers(grown)}" if grown else ""
     lines = [
         "configuration:",
-        *(f"  {line}" for line in resolved.splitlines()),
-        *(_search(sweep) if sweep.points * sweep.seeds > 1 else [f"one training of {sweep.base.training.steps} steps"]),
+        *(f"  {line}" for line in _configuration(sweep)),
+        *(_search(sweep) if sweep.points * sweep.seeds > 1 else [f"one training of {_steps(sweep)} steps"]),
         *_stores(sweep),
         *_missing_data(sweep),
         f"one trial: {needs(sweep.resources)}",
+        _disk(sweep),
         f"{'this machine' if address is None else address}: {offers(nodes)}{grows}; {held}",
     ]
     return "\n".join(lines)
+
+
+def _configuration(sweep: SweepFile) -> list[str]:
+    """Every key with its value; one that is searched says so, since its value only holds where it is not."""
+    resolved = sweep.base.model_dump(mode="json")
+    for key, domain in sweep.search.items():
+        *parents, leaf = key.split(".")
+        section = resolved
+        for parent in parents:
+            section = section[parent]
+        section[leaf] = f"searched, else {section[leaf]}" if domain.when else "searched"
+    return yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=math.inf).splitlines()
+
+
+def _steps(sweep: SweepFile) -> str:
+    """Optimiser steps of a trial, or from how many to how many where that is searched."""
+    found = [sweep.base.training.steps]
+    if "training.steps" in sweep.search:
+        found = [value for value in sweep.search["training.steps"].values if isinstance(value, int)]
+    return str(found[0]) if len(found) == 1 else f"{min(found)} to {max(found)}"
+
+
+def _disk(sweep: SweepFile) -> str:
+    """What the checkpoints take at most, by the experts' weights."""
+    largest = 1.0
+    for key in ("count", "hidden_layers", "hidden_size", "hidden_size"):
+        values = [getattr(sweep.base.expert, key)]
+        if f"expert.{key}" in sweep.search:
+            values = [value for value in sweep.search[f"expert.{key}"].values if isinstance(value, int)]
+        largest *= max(values)
+    kept = 2 * _BYTES * largest * sweep.points * sweep.seeds
+    return (
+        f"disk: a trial keeps two checkpoints, each with {_size(_BYTES * largest)} for the largest experts "
+        f"({_size(kept)} for all trials) and surfaces of a few frames"
+    )
+
+
+_BYTES = 16.0
+"""Of each weight in a checkpoint: itself, its running mean, two moments of the optimiser."""
+
+
+def _size(size: float) -> str:
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 1000:
+            return f"{size:.2g} {unit}" if size < 100 else f"{size:.0f} {unit}"
+    return f"{size / 1000:.0f} TB"
 
 
 def _search(sweep: SweepFile) -> list[str]:
@@ -49,7 +96,7 @@ def _search(sweep: SweepFile) -> list[str]:
         "search:" if sweep.search else "search: nothing",
         *(f"  {key}: {domain.text()}" for key, domain in sweep.search.items()),
         *(["start:", *start] if start else []),
-        f"sampler: {sweep.sampler}, {seeds}{sweep.points * sweep.seeds} trials of {sweep.base.training.steps} steps"
+        f"sampler: {sweep.sampler}, {seeds}{sweep.points * sweep.seeds} trials of {_steps(sweep)} steps"
         + (f", of {size} possible points" if size else ""),
         f"scheduler: {_scheduler(sweep)}",
         "objective: " + ", ".join(f"{objective.mode} {objective.metric}" for objective in sweep.objectives),
@@ -74,7 +121,10 @@ def _scheduler(sweep: SweepFile) -> str:
         )
     asha = sweep.scheduler.asha
     assert asha is not None
-    heard = list(dict.fromkeys(min(math.ceil(rung / every) * every, steps) for rung in asha.rungs(steps)))
+    heard = list(dict.fromkeys(math.ceil(rung / every) * every for rung in asha.rungs(steps)))
+    heard = [step for step in heard if step < steps]
+    if not heard:
+        return f"asha, which stops nothing: no validation comes between step {asha.grace_steps} and the end"
     return f"asha, one in {asha.reduction_factor} goes on after the validations at steps {', '.join(map(str, heard))}"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -38,7 +39,7 @@ def submit(file: Path, folder: Path, address: str, arguments: tuple[str, ...], e
     inside = _inside(file, folder)
     check_size(folder)
     client = _client(address)
-    entrypoint = " ".join(["python -m moedsr_platform.restarting sweep", inside.as_posix(), *arguments])
+    entrypoint = shlex.join(["python", "-m", "moedsr_platform.restarting", "sweep", inside.as_posix(), *arguments])
     job = client.submit_job(entrypoint=entrypoint, runtime_env=runtime_environment(folder))
     echo(f"job {job} at {address}: {entrypoint}\n")
     try:

@@ -1,5 +1,6 @@
 """How a sweep shows what it is doing: a live table on a terminal, plain lines elsewhere."""
 
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -19,8 +20,10 @@ _LINE_EVERY = 20.0  # seconds between plain lines of one trial, validations apar
 
 
 class Display(Protocol):
-    """What a sweep tells while it runs."""
+    """What a sweep tells while it runs; ``width``: characters a line, for tables."""
 
+    @property
+    def width(self) -> int: ...
     def start(self, board: Board) -> None: ...
     def update(self, row: Row, event: str) -> None: ...
     def say(self, line: str) -> None: ...
@@ -62,6 +65,8 @@ class Clock:
 
 class LineDisplay:
     """One line an event, for logs and pipes; nothing that overwrites itself."""
+
+    width = 160
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -149,6 +154,10 @@ class LiveDisplay:
         self._console = Console(file=stream)
         self._live: Live | None = None
 
+    @property
+    def width(self) -> int:
+        return self._console.width
+
     def start(self, board: Board) -> None:
         self._board = board
         self._clock = Clock(board)
@@ -159,7 +168,7 @@ class LiveDisplay:
         pass  # redrawn by the clock
 
     def say(self, line: str) -> None:
-        self._console.print(Text(line))
+        self._console.print(Text(line), soft_wrap=True)  # a command that was broken into lines could not be copied
 
     def stop(self) -> None:
         if self._live is not None:
@@ -188,10 +197,9 @@ def table(board: Board) -> Table:
 
 def result_text(board: Board, *, width: int = 160) -> str:
     """The final table and the best trial, as plain text."""
-    console = Console(width=width, no_color=True, highlight=False)
-    with console.capture() as capture:
-        console.print(table(board))
-    lines = [line.rstrip() for line in capture.get().splitlines()]
+    plain = io.StringIO()
+    Console(file=plain, width=width).print(table(board))
+    lines = [line.rstrip() for line in plain.getvalue().splitlines()]
     lines += [f"trial {row.number} failed: {row.reason}" for row in board.rows.values() if row.state == "FAIL"]
     if found := board.seed_rows():
         lines += ["", "mean ± std over seeds, best first:"]

@@ -21,8 +21,11 @@ IntRange = tuple[int, int]
 KINDS = ("choice", "uniform", "loguniform", "int", "grid")
 PREPARE = "data.prepare."
 """Keys that make a store: a sweep that varies them prepares one for each of their values before its first trial."""
-FIXED = "data."
-"""Keys that no trial may vary, ``PREPARE`` apart: which proteins are learned and scored is the question itself."""
+FIXED = (
+    "data.",
+    *(f"evaluation.{name}" for name in ("split", "scope", "frames", "grid_stride", "surface_samples")),
+)
+"""Keys that no trial may vary, ``PREPARE`` apart: what is learned and scored is the question itself."""
 
 
 class Domain(Section):

@@ -1,9 +1,10 @@
 """A sweep from file to result table: Ray Tune over its trials, every run tracked, the best one registered."""
 
 import contextlib
+import shutil
 from typing import TYPE_CHECKING
 
-from moedsr.errors import JobError
+from moedsr.errors import InputError, JobError
 from moedsr.source_version import git_commit
 from moedsr_platform import cluster
 from moedsr_platform.abandoned import dismiss, outlive
@@ -12,7 +13,7 @@ from moedsr_platform.interruption import Interruption, watch_signals
 from moedsr_platform.nodes import needs, offers
 from moedsr_platform.progress import Display, display
 from moedsr_platform.sweep_file import SweepFile
-from moedsr_platform.sweep_folder import SweepFolder, new_folder, old_folder
+from moedsr_platform.sweep_folder import SweepFolder, new_folder, old_folder, unfinished
 from moedsr_platform.sweep_lock import only_here
 from moedsr_platform.sweep_request import Request, again
 from moedsr_platform.sweep_session import Session
@@ -35,15 +36,22 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
     """
     sweep, show = request.sweep, show or display()
     folder = old_folder(sweep) if request.resume else None
+    if folder is None and (left := unfinished(sweep)) is not None:
+        show.say(f"begins anew: `{left.sweep_id}`, with the same settings, is unfinished; --resume goes on with that")
+    fresh: SweepFolder | None = None
     with watch_signals() as interruption:
         try:
             with contextlib.ExitStack() as held:
                 watcher = None if folder is None else _take(folder, held)
                 setup = set_up(request, folder, show, interruption)
                 if folder is None or watcher is None:
-                    folder = new_folder(sweep, request.file)
+                    folder = fresh = new_folder(sweep, request.file)
                     watcher = _take(folder, held)
                 return _run(request, folder, setup, show, interruption, watcher, held)
+        except InputError:  # such as a storage that cannot be used: nothing has begun
+            if fresh is not None and not fresh.begun:
+                shutil.rmtree(fresh.path, ignore_errors=True)
+            raise
         except (KeyboardInterrupt, SystemExit):  # the latter: Ray's own answer to SIGTERM while it starts
             kept = "what was prepared is kept" if folder is None else "finished trials are kept"
             raise JobError(f"interrupted; {kept}. Go on with: {again(request, resume=folder is not None)}") from None

@@ -3,11 +3,13 @@
 Every problem is one line with the file's line number, the rule, and the nearest valid choice.
 """
 
+import json
 from typing import Any
 
 from moedsr.config_file import KeyPath, YamlSource, did_you_mean
 from moedsr.errors import InputError
 from moedsr_platform.search_space import (
+    FIXED,
     KINDS,
     PREPARE,
     Domain,
@@ -16,8 +18,9 @@ from moedsr_platform.search_space import (
     involved,
     problem_with,
     searchable_keys,
+    space_size,
 )
-from moedsr_platform.sweep_file import SweepFile
+from moedsr_platform.sweep_file import MOST_POINTS, SweepFile
 
 
 def check_domains(source: YamlSource, search: dict[str, Any]) -> None:
@@ -30,10 +33,10 @@ def check_domains(source: YamlSource, search: dict[str, Any]) -> None:
     for key, domain in search.items():
         where = source.where(("search", key))
         if key not in keys:
-            kept = "which proteins are learned and scored is the same for all trials; of `data`, only `data.prepare`"
+            kept = "what is learned and scored is the same for all trials; of `data`, only `data.prepare` can vary"
             raise InputError(
-                f"{where}: `{key}` cannot be searched: {kept} can vary{did_you_mean(key, keys)}"
-                if key.startswith("data.")
+                f"{where}: `{key}` cannot be searched: {kept}{did_you_mean(key, keys)}"
+                if key.startswith(FIXED)
                 else f"{where}: search key `{key}` is not in the configuration{did_you_mean(key, keys)}; "
                 f"keys look like {', '.join(keys[:2])}, ..."
             )
@@ -44,14 +47,21 @@ def check_domains(source: YamlSource, search: dict[str, Any]) -> None:
                 place = source.where(("search", key, kind))
                 raise InputError(f"{place}: `{key}`: unknown kind `{kind}`{hint}; allowed: {', '.join(KINDS)}, when")
         if len(kinds) != 1:
-            raise InputError(f"{where}: `{key}` must hold exactly one of {', '.join(KINDS)}")
+            example = f", such as {{choice: {json.dumps(domain)}}}" if isinstance(domain, list) and domain else ""
+            raise InputError(f"{where}: `{key}` must hold exactly one of {', '.join(KINDS)}{example}")
         kind, values = kinds[0], domain[kinds[0]]
         where = source.where(("search", key, kind))
         if kind in ("choice", "grid") and values in (None, []):
             raise InputError(f"{where}: `{key}`: {kind} is empty, but must hold at least one value")
+        if kind in ("choice", "grid") and isinstance(values, list):
+            for value in values:
+                if isinstance(value, list | dict):
+                    rule = "but must be a single value; what belongs together goes by `when`"
+                    raise InputError(f"{where}: `{key}`: {kind} holds {json.dumps(value)}, {rule}")
         if kind not in ("choice", "grid") and not (isinstance(values, list) and len(values) == 2):
             raise InputError(f"{where}: `{key}`: {kind} must be two numbers, [low, high]")
-        if "when" in domain and not (isinstance(domain["when"], dict) and domain["when"]):
+        when = domain.get("when")
+        if "when" in domain and not (isinstance(when, dict) and when and [] not in when.values()):
             where = source.where(("search", key, "when"))
             raise InputError(f"{where}: `{key}`: when must be another search key and its values, {{key: [value, ...]}}")
 
@@ -78,6 +88,7 @@ def check_search(source: YamlSource, sweep: SweepFile) -> None:
     _check_stores(source, sweep)
     _check_seeds_and_trials(source, sweep)
     _check_gate(source, sweep)
+    _check_batch(source, sweep)
     _check_start(source, sweep)
     _check_objectives(source, sweep)
     if sweep.scheduler is not None and sweep.scheduler.grace_steps > sweep.base.training.steps:
@@ -93,7 +104,9 @@ def _check_condition(source: YamlSource, search: dict[str, Domain], key: str) ->
     for name, allowed in search[key].when.items():
         where = source.where(("search", key, "when", name))
         if name not in above:
-            order = " stands below it; conditions" if name in search else " is not searched; conditions"
+            order = " is not searched; conditions"
+            if name in search:
+                order = " is the key itself; conditions" if name == key else " stands below it; conditions"
             hint = "" if name in search else did_you_mean(name, above)
             raise InputError(f"{where}: `{key}`: when names `{name}`, which{order} name search keys above{hint}")
         if not above[name].listed:
@@ -124,6 +137,11 @@ def _check_seeds_and_trials(source: YamlSource, sweep: SweepFile) -> None:
         raise InputError(f"{where}: `training.seed` is searched, but `seeds: {sweep.seeds}` sets it")
     if sweep.sampler != "grid" and sweep.trials is None:
         raise InputError(f"{source.where(('sampler',))}: key `trials` is missing: `sampler: {sweep.sampler}` needs it")
+    size = space_size(sweep.search)
+    if sweep.sampler == "grid" and size is not None and size > MOST_POINTS:
+        where = source.where(("sampler",))
+        rule = f"but must have at most {MOST_POINTS}: use `sampler: random`"
+        raise InputError(f"{where}: the grid has {size} points, {rule}")
     if not sweep.search and sweep.points > 1:
         raise InputError(f"{source.where(('trials',))}: `trials` is {sweep.points}, but nothing is searched; use seeds")
 
@@ -142,6 +160,21 @@ def _check_gate(source: YamlSource, sweep: SweepFile) -> None:
             )
 
 
+def _check_batch(source: YamlSource, sweep: SweepFile) -> None:
+    """Every batch is divided evenly among a trial's workers."""
+    key, workers = "training.batch_size", sweep.resources.workers
+    searched = sweep.search.get(key)
+    place: KeyPath = ("base", "training", "batch_size") if searched is None else ("search", key)
+    if searched is not None and not searched.listed and workers > 1:
+        raise InputError(f"{source.where(place)}: `{key}` is a range, but must be a multiple of {workers}: use choice")
+    for size in searched.values if searched is not None else (sweep.base.training.batch_size,):
+        if isinstance(size, int) and size % workers:
+            raise InputError(
+                f"{source.where(place)}: {key} is {size}, but must be a multiple of the {workers} workers; "
+                f"nearest: {max(round(size / workers), 1) * workers}"
+            )
+
+
 def _check_start(source: YamlSource, sweep: SweepFile) -> None:
     """Starting points lie in the search space."""
     if sweep.start and sweep.sampler == "grid":
@@ -151,6 +184,8 @@ def _check_start(source: YamlSource, sweep: SweepFile) -> None:
             f"{source.where(('start',))}: `start` has {len(sweep.start)} points, but `trials` is {sweep.points}"
         )
     for number, point in enumerate(sweep.start):
+        if point in sweep.start[:number]:
+            raise InputError(f"{source.where(('start', number))}: start holds {json.dumps(point)} twice")
         for key, value in point.items():
             place: KeyPath = ("start", number, key)
             if key not in sweep.search:

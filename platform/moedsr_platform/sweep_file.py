@@ -3,18 +3,33 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from moedsr.config import Config, Positive, Section
+from moedsr.config import Config, Positive, Section, Seed
 from moedsr.errors import InputError
 from moedsr_platform.search_space import Domain, Scalar, space_size
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+def check_name(value: str) -> str:
+    """A name that is also that of a folder.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value) is None:
+        raise ValueError(
+            f"is {value!r}, but must be letters, digits, dots, dashes and underscores, at most 100, "
+            "and begin with a letter or digit"
+        )
+    return value
+
+
+Name = Annotated[str, AfterValidator(check_name)]
 SCORES = ("val/iou", "val/chamfer", "val/chamfer_l1", "val/normal_consistency", "val/gap_closed")
 SMALLER = ("val/chamfer", "val/chamfer_l1", "perf/active_parameters", "perf/parameters", "system/memory_gib")
 """Metrics of which less is better."""
 COSTS = ("perf/active_parameters", "perf/parameters", "perf/steps_per_second", "system/memory_gib")
+MOST_POINTS = 100_000
 Sampler = Literal["random", "grid", "tpe", "multivariate_tpe", "nsga2"]
 
 
@@ -127,6 +142,13 @@ class Register(Section):
     model: Name = "moe-dsr"
     alias: Name = "candidate"
 
+    @field_validator("alias")
+    @classmethod
+    def _free(cls, value: str) -> str:
+        if re.fullmatch(r"latest|v\d+", value.lower()):  # in MLflow these name versions themselves
+            raise ValueError(f"is {value!r}, but must be another word: MLflow keeps latest and v1, v2, … for itself")
+        return value
+
 
 class RunFile(Config):
     """One run: the configuration itself, with a name and the resources beside it."""
@@ -146,13 +168,17 @@ class SweepFile(Section):
         default=(), description="points tried first, by search key; keys left out are sampled"
     )
     sampler: Sampler = "multivariate_tpe"
-    sampler_seed: int = Field(0, description="the same seed and the same results sample the same points")
+    sampler_seed: Seed = Field(0, description="the same seed and the same results sample the same points")
     storage: str | None = Field(
         None, description="database URL of the Optuna study; default: optuna.db in the sweep's folder"
     )
     scheduler: Scheduler | None = Field(None, description="`none`, `asha` or `median`")
-    trials: Positive | None = Field(None, description="points sampled; with `sampler: grid` default all points")
-    seeds: Positive = Field(1, description="trials of each point, with training.seed, training.seed + 1, ...")
+    trials: Annotated[int, Field(ge=1, le=MOST_POINTS)] | None = Field(
+        None, description="points sampled; with `sampler: grid` default all points"
+    )
+    seeds: Annotated[int, Field(ge=1, le=1000)] = Field(
+        1, description="trials of each point, with training.seed, training.seed + 1, ..."
+    )
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=2)] = Field(
         (Objective(),), alias="objective", description="one, or a list of two: a score, and what it is weighed against"
     )
@@ -177,7 +203,7 @@ class SweepFile(Section):
     @classmethod
     def _one(cls, value: Any) -> Any:
         if isinstance(value, str) or (isinstance(value, list) and not 1 <= len(value) <= 2):
-            number = len(value) if isinstance(value, list) else repr(value)
+            number = f"a list of {len(value)}" if isinstance(value, list) else repr(value)
             raise ValueError(f"is {number}, but must be one {{metric: val/iou, mode: max}} or a list of two")
         if isinstance(value, dict):
             return (Objective.model_validate(value),)
@@ -203,6 +229,8 @@ class SweepFile(Section):
         Raises:
             InputError: not a name.
         """
-        if re.fullmatch(NAME_PATTERN, name) is None:
-            raise InputError(f"--name is {name!r}, but must be letters, digits, dots, dashes and underscores")
+        try:
+            check_name(name)
+        except ValueError as error:
+            raise InputError(f"--name {error}") from None
         return self.model_copy(update={"name": name})

@@ -70,6 +70,11 @@ class SweepFolder:
         return self.path / "finished"
 
     @property
+    def begun(self) -> bool:
+        """Whether there ever was a trial: the log's first line is the sweep itself."""
+        return self.log.exists() and len(self.log.read_bytes().splitlines()) > 1
+
+    @property
     def rows(self) -> Path:
         return self.path / "trials.json"
 
@@ -105,18 +110,43 @@ def _sweep_out(parent: Path, seconds: float = 3600.0) -> None:
 
 
 def old_folder(sweep: SweepFile) -> SweepFolder:
-    """The latest sweep of this name, to go on with.
+    """The latest sweep of this name that is unfinished and has these settings, else the latest, to go on with.
 
     Raises:
         InputError: there is none, or it was started with other settings.
     """
+    if left := unfinished(sweep):
+        return left
     found = _folders(sweep.name)
     if not found:
         parent = results_folder() / "sweeps"
         names = [folder.sweep_id for folder in all_folders()]
-        there = f"; there are {', '.join(names[:8])}" if names else ""
+        there = f"; there are {', '.join(names[:8])}" if names else "; --results names another folder"
         raise InputError(f"no sweep `{sweep.name}` to resume under {parent}: it is begun without --resume{there}")
     folder = SweepFolder(max(found)[1].absolute())
+    if changed := _changed(folder, sweep):
+        name, old, new = changed
+        raise InputError(
+            f"sweep `{folder.sweep_id}` was started with {name} = {old}, the file now has {new}: change it back, or "
+            f"start anew without --resume (what may change is {', '.join(LEFT_OPEN)})"
+        )
+    return folder
+
+
+def unfinished(sweep: SweepFile) -> SweepFolder | None:
+    """The latest sweep of this name that can go on: it has not finished, and began with the same settings."""
+    for _, path in sorted(_folders(sweep.name), reverse=True):
+        folder = SweepFolder(path.absolute())
+        try:
+            if not folder.finished.exists() and _changed(folder, sweep) is None:
+                return folder
+        except InputError:  # nothing that could be gone on with
+            continue
+    return None
+
+
+def _changed(folder: SweepFolder, sweep: SweepFile) -> tuple[str, object, object] | None:
+    """The first key in which a sweep differs from the file, with both values; of what may not change."""
     try:
         before = json.loads((folder.path / "sweep.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -124,20 +154,8 @@ def old_folder(sweep: SweepFile) -> SweepFolder:
     now = _resolved(sweep)
     for key in sorted(before.keys() | now.keys()):
         if key not in LEFT_OPEN and before.get(key) != now.get(key):
-            name, old, new = _difference(key, before.get(key), now.get(key))
-            raise InputError(
-                f"sweep `{folder.sweep_id}` was started with {name} = {old}, the file now has {new}: "
-                "change it back, or start anew without --resume"
-            )
-    return folder
-
-
-def is_unfinished(sweep: SweepFile) -> bool:
-    """Whether the latest sweep of this name can go on: it has not finished, and began with the same settings."""
-    try:
-        return not old_folder(sweep).finished.exists()
-    except InputError:
-        return False
+            return _difference(key, before.get(key), now.get(key))
+    return None
 
 
 def all_folders() -> list[SweepFolder]:

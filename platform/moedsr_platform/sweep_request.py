@@ -16,7 +16,8 @@ class Request:
     Attributes:
         sweep: the checked file.
         file: where it came from.
-        resume: go on with the latest sweep of this name.
+        command: `sweep` or `train`, as the file is read.
+        resume: go on with the latest sweep of this name that is unfinished, else with the latest.
         address: Ray cluster; None: $RAY_ADDRESS, else this machine.
         train: the training function; None for ``moedsr.training.train``.
         flags: of the command line, that a resumption needs as well.
@@ -24,6 +25,7 @@ class Request:
 
     sweep: SweepFile
     file: Path
+    command: str = "sweep"
     resume: bool = False
     address: str | None = None
     train: TrainFunction | None = None
@@ -32,7 +34,6 @@ class Request:
 
 def again(request: Request, *, resume: bool | None = None) -> str:
     """The command that goes on with a request; ``resume``: whether its sweep has begun."""
-    command = "sweep" if request.sweep.search else "train"
     resumed = ["--resume"] if (request.resume if resume is None else resume) else []
-    line = shlex.join(["moedsr", command, str(request.file), *request.flags, *resumed])
+    line = shlex.join(["moedsr", request.command, str(request.file), *request.flags, *resumed])
     return f"ray job submit --working-dir . -- {line}" if in_uploaded_folder() else line

@@ -155,7 +155,7 @@ class Session:
     def _say_result(self) -> None:
         if self.board.rows:
             self.show.say("")
-            self.show.say(result_text(self.board))
+            self.show.say(result_text(self.board, width=self.show.width))
 
     def _close(self, parent: str | None, run_of: Callable[[Any], str]) -> None:
         """Registers the best trial, closes the parent run, and says what to do next."""
@@ -207,7 +207,8 @@ class Session:
 
 def _so_far(board: Board) -> str:
     ended = len(board.rows) - len(board.left)
-    return f"going on: {ended} of {board.total} trials have ended, {len(board.left)} go on from their last checkpoints"
+    total = max(board.total, len(board.rows))  # a file may ask for fewer now
+    return f"going on: {ended} of {total} trials have ended, {len(board.left)} go on from their last checkpoints"
 
 
 def _params(sweep: SweepFile, base: Config) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What a sweep needs before there is anything of it: a cluster that holds a trial, a tracking store, and surfaces."""
 
+import os
 from dataclasses import dataclass
 
-from moedsr.config import DataConfig
+from moedsr.config import Config, DataConfig
 from moedsr.data.store import SurfaceStore
 from moedsr_platform import cluster
 from moedsr_platform.growth import growth
@@ -45,6 +46,8 @@ def set_up(request: Request, folder: SweepFolder | None, show: Display, interrup
 
     sweep = request.sweep
     away = _store_is_away(folder, show)
+    address = request.address or os.environ.get("RAY_ADDRESS")
+    show.say(f"connecting to Ray at {address}" if address else "starting Ray on this machine")
     nodes = cluster.connect(request.address)
     interruption.listen()
     grown = growth(sweep.resources)
@@ -57,7 +60,23 @@ def set_up(request: Request, folder: SweepFolder | None, show: Display, interrup
                 raise
             away = True
     made = [ensure_store(data, show.say) for data in data_settings(sweep.base, sweep.search)]
+    for data, store in made:
+        _check_proteins(sweep.base.model_copy(update={"data": data}), store)
     return Setup(nodes, grown, at_once, made, away)
+
+
+def _check_proteins(config: Config, store: SurfaceStore) -> None:
+    """What every trial would fail by, one after the other.
+
+    Raises:
+        InputError: the store has not the proteins or the replicas that are named, or none to train on or to score.
+    """
+    from moedsr.data.batches import BatchSampler
+    from moedsr.evaluation import Evaluator
+    from moedsr.trainer import evaluated_proteins, training_proteins
+
+    BatchSampler(store, config, training_proteins(config, store)[:1])
+    Evaluator(store, evaluated_proteins(config, store), config)
 
 
 def _store_is_away(resumed: SweepFolder | None, show: Display) -> bool:

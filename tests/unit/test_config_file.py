@@ -11,6 +11,11 @@ from moedsr.errors import InputError
 DATA = "data: {source: mini-atlas}\n"
 
 
+def _doubling(lines: int) -> str:
+    """Each line holds the one before it twice."""
+    return "k0: &k0 1\n" + "".join(f"k{n}: &k{n} [*k{n - 1}, *k{n - 1}]\n" for n in range(1, lines))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -32,6 +37,19 @@ DATA = "data: {source: mini-atlas}\n"
         ("router: {}", ":1: key `data` is missing"),
         (DATA + "data: {}", ":2: key `data` stands twice"),
         ("data: [", "not valid YAML"),
+        (
+            "data:\n\tsource: a",
+            ":2: not valid YAML: found character '\\t' that cannot start any token; indent with spaces",
+        ),
+        ("data: " + 3000 * "[" + 3000 * "]", "not valid YAML: nested too deeply"),
+        (_doubling(18), "holds more than 100000 values"),
+        (DATA + "training: {seed: 1:30}", '`training.seed` is "1:30", but must be a valid integer'),
+        (DATA + "training: {seed: 99999999999}", "`training.seed` is 99999999999, but must be less than 2147483648"),
+        (DATA + "training: {learning_rate: .inf}", "must be a finite number"),
+        (DATA + "router: {use_normals: yes}", '`router.use_normals` is "yes", but must be true or false'),
+        (DATA + "router: {backbone: [a]}", '`router.backbone` is ["a"], but must be text'),
+        (DATA + "router: 3", "`router` is 3, but must be a mapping of keys to values"),
+        (DATA + "evaluation: {split: vall}", '`evaluation.split` is "vall" (did you mean `val`?), but must be'),
         ("- a", ":1: the file must be a mapping"),
         ("1: 2", ":1: key 1 must be text"),
         (DATA + "training: {seed: 2020-01-01}", "dates and binary values must be quoted"),

@@ -7,7 +7,7 @@ import pytest
 
 from moedsr.errors import InputError
 from moedsr_platform.sweep_file import SweepFile
-from moedsr_platform.sweep_folder import all_folders, is_unfinished, new_folder, old_folder
+from moedsr_platform.sweep_folder import all_folders, new_folder, old_folder, unfinished
 
 
 def sweep(**changes: object) -> SweepFile:
@@ -29,11 +29,19 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_the_latest_of_a_name_is_gone_on_with(file: Path) -> None:
+def test_the_latest_unfinished_of_a_name_is_gone_on_with_and_else_the_latest(file: Path) -> None:
     assert [new_folder(sweep(), file).sweep_id for _ in range(3)] == ["s", "s-2", "s-3"]
+    for latest in ("s-3", "s-2", "s"):
+        assert old_folder(sweep()).sweep_id == latest
+        old_folder(sweep()).finished.touch()
+    assert unfinished(sweep()) is None
     assert old_folder(sweep()).sweep_id == "s-3"
-    old_folder(sweep()).finished.touch()
-    assert not is_unfinished(sweep())
+
+
+def test_one_of_other_settings_does_not_hide_what_is_unfinished(file: Path) -> None:
+    new_folder(sweep(), file)
+    new_folder(sweep(sampler="random"), file)
+    assert old_folder(sweep()).sweep_id == "s"
 
 
 @pytest.mark.parametrize(
@@ -47,9 +55,11 @@ def test_the_latest_of_a_name_is_gone_on_with(file: Path) -> None:
 )
 def test_a_file_that_was_changed_is_refused_by_the_key(file: Path, changes: dict[str, object], line: str) -> None:
     new_folder(sweep(), file)
-    with pytest.raises(InputError, match=f"sweep `s` was started with {line}: change it back, or start anew"):
+    with pytest.raises(
+        InputError, match=f"sweep `s` was started with {line}: .* may change is trials, resources, register\\)"
+    ):
         old_folder(sweep(**changes))
-    assert not is_unfinished(sweep(**changes))
+    assert unfinished(sweep(**changes)) is None
 
 
 def test_more_trials_and_other_machines_are_no_other_sweep(file: Path) -> None:
@@ -68,5 +78,5 @@ def test_what_cannot_be_read_or_is_not_there_is_said(file: Path) -> None:
 def test_what_a_killed_process_had_half_made_is_no_sweep(file: Path, tmp_path: Path) -> None:
     (tmp_path / "results" / "sweeps" / ".3f2a" / "trials").mkdir(parents=True)
     assert all_folders() == []
-    with pytest.raises(InputError, match=r"no sweep `s` to resume under [^;]*$"):
+    with pytest.raises(InputError, match=r"no sweep `s` to resume under .*; --results names another folder$"):
         old_folder(sweep())

@@ -14,7 +14,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 @click.command()
 @click.argument("file", type=FILE)
-@click.option("--resume", is_flag=True, help="Go on with the latest sweep of this name.")
+@click.option("--resume", is_flag=True, help="Go on with the latest unfinished sweep of this name, else the latest.")
 @click.option("--resume-unfinished", is_flag=True, help="The same where it is unfinished and has these settings.")
 @click.option("--dry-run", is_flag=True, help="Check the file, say what it would need, and stop.")
 @click.option("--name", help="Name of the sweep instead of the file's.")
@@ -37,14 +37,15 @@ def sweep(
     moedsr sweep sweeps/paper_table2.yaml --dry-run   what would it need?
     """
     goes_on = resume or (None if resume_unfinished else False)
-    start(load_sweep(file), file, resume=goes_on, dry_run=dry_run, name=name, results=results, address=address)
+    start("sweep", load_sweep(file), file, goes_on, dry_run=dry_run, name=name, results=results, address=address)
 
 
 def start(
+    command: str,
     found: SweepFile,
     file: Path,
-    *,
     resume: bool | None,
+    *,
     dry_run: bool,
     name: str | None,
     results: Path | None,
@@ -69,7 +70,7 @@ def start(
     given = {"--name": name, "--results": results, "--address": address}
     flags = tuple(str(word) for flag, value in given.items() if value is not None for word in (flag, value))
     if resume is None:
-        from moedsr_platform.sweep_folder import is_unfinished
+        from moedsr_platform.sweep_folder import unfinished
 
-        resume = is_unfinished(found)
-    run_sweep(Request(sweep=found, file=file, resume=resume, address=address, flags=flags))
+        resume = unfinished(found) is not None
+    run_sweep(Request(sweep=found, file=file, command=command, resume=resume, address=address, flags=flags))

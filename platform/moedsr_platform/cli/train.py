@@ -10,7 +10,7 @@ from moedsr_platform.sweep_loading import load_run
 
 @click.command()
 @click.argument("file", type=FILE)
-@click.option("--resume", is_flag=True, help="Go on with the latest run of this name.")
+@click.option("--resume", is_flag=True, help="Go on with the latest unfinished run of this name, else the latest.")
 @click.option("--dry-run", is_flag=True, help="Check the file, say what it would need, and stop.")
 @click.option("--name", help="Name of the run instead of the file's.")
 @click.option("--results", type=FOLDER, help="Folder of results. [default: $MOEDSR_HOME or ./results]")
@@ -21,4 +21,4 @@ def train(file: Path, resume: bool, dry_run: bool, name: str | None, results: Pa
     \b
     moedsr train sweeps/runs/one_protein_p0.yaml
     """
-    start(load_run(file), file, resume=resume, dry_run=dry_run, name=name, results=results, address=address)
+    start("train", load_run(file), file, resume, dry_run=dry_run, name=name, results=results, address=address)

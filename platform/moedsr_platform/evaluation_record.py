@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from moedsr.errors import InputError
 from moedsr.scores import TRACKED, Evaluation
+from moedsr_platform.model_reference import CHECKPOINT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,6 +56,8 @@ class EvaluationRecord:
         """
         path = f"{FOLDER}/{split}.json"
         if path not in [file.path for file in client.list_artifacts(run.info.run_id, FOLDER)]:
+            if not client.list_artifacts(run.info.run_id, CHECKPOINT):
+                raise InputError(f"run {run.info.run_name} has no model: it was never validated")
             raise InputError(
                 f"run {run.info.run_name} was not scored on the {split} split yet: "
                 f"`moedsr evaluate {run.info.run_id} --split {split}`"

@@ -104,10 +104,14 @@ def _inside(file: Path, folder: Path) -> Path:
     try:
         return file.resolve().relative_to(folder.resolve())
     except ValueError:
-        raise InputError(f"{file} is not inside {folder}, which is all that the job will see") from None
+        raise InputError(
+            f"{file} is not inside {folder}, which is all that the job will see; --working-dir names another folder"
+        ) from None
 
 
 def _client(address: str) -> "JobSubmissionClient":
+    if not address.startswith(("http://", "https://")):  # Ray would take it for another port, and try for a minute
+        raise InputError(f"--address is {address}, but must be a dashboard's, such as http://127.0.0.1:8265")
     try:
         from ray.job_submission import JobSubmissionClient
 

@@ -81,11 +81,12 @@ class LineDisplay:
         assert self._clock is not None
         if event == "step" and self._clock.elapsed - self._last.get(row.trial_id, -_LINE_EVERY) < _LINE_EVERY:
             return
+        again = " again" if row.trial_id in self._last else ""
         self._last[row.trial_id] = self._clock.elapsed
         number, state, params, step, *_ = self._board.cells(row)
         where = f"trial {number} of {self._board.total}"
         if event == "start":
-            self.say(f"{where}: started, {params}")
+            self.say(f"{where}: started{again}, {params}")
         elif event == "end":
             reason = f": {row.reason}" if row.reason else f", {_value(self._board, row)}"
             self.say(f"{where}: {state}{reason}; {self._clock.line()}")

@@ -131,9 +131,11 @@ class SearchReport:
         )
         stopped = sum(point.stopped for point in self.points)
         objective = self.sweep.objective
+        under = any(domain.when for domain in self.sweep.search.values())
+        conditional = ", and a key under a condition is judged among the points where it was searched" if under else ""
         note = (
             f"fANOVA: share of the variance of {objective.metric} that a key explains by itself; the rest lies in keys "
-            f"together. From {len(self.points)} points"
+            f"together{conditional}. From {len(self.points)} points"
             + (f", of which {stopped} were stopped early and count with what they had reached" if stopped else "")
             + ("; below some 30 points such shares are rough." if len(self.points) < 30 else ".")
             + f" Best: {objective.metric} {self.best.objectives[0]:.4f}."

@@ -94,9 +94,10 @@ def _run(
         memorised=sweep.base.evaluation.scope == "trained",
         second=(sweep.objectives[1].metric, sweep.objectives[1].mode) if len(sweep.objectives) > 1 else None,
     )
+    trials = f"{board.total} trials" if board.total > 1 else "one trial"
     show.say(
-        f"sweep {folder.sweep_id}: {board.total} trials of {board.steps} steps, {setup.at_once} at a time, "
-        f"each {needs(sweep.resources)}; cluster: {offers(setup.nodes)}"
+        f"sweep {folder.sweep_id}: {trials} of {board.steps} steps, "
+        f"{min(setup.at_once, board.total)} at a time, each {needs(sweep.resources)}; cluster: {offers(setup.nodes)}"
         + (f", can grow to {offers(setup.grown)}" if setup.grown else "")
     )
     show.say(f"results go to {results_folder()}, runs to {without_password(tracker.uri)}")

@@ -43,19 +43,21 @@ def find_sweep(client: "MlflowClient", name: str | None, experiment: str = EXPER
     sweeps = [] if found is None else client.search_runs(
         [found.experiment_id], "tags.`moedsr.kind` = 'sweep'", order_by=["start_time DESC"]
     )  # fmt: skip
-    if not sweeps:
-        raise InputError(f"no sweep in {client.tracking_uri}: run `moedsr sweep FILE.yaml` first")
     for run in sweeps:
         if name is None or name in (run.info.run_id, run.info.run_name, run.data.tags.get(SWEEP_TAG)):
             return run
+    if name is not None and find_single(client, name, experiment) is not None:
+        raise InputError(f"{name!r} is a single run, with nothing to compare: `moedsr report experts {name}`")
+    if not sweeps:
+        raise InputError(f"no sweep in {client.tracking_uri}: run `moedsr sweep FILE.yaml` first")
     names = list(dict.fromkeys(run.info.run_name for run in sweeps))
     raise InputError(f"no sweep {name!r}{did_you_mean(str(name), names)}; sweeps: {', '.join(names[:10])}")
 
 
 def find_single(client: "MlflowClient", name: str | None, experiment: str = EXPERIMENT) -> "Run | None":
-    """The latest run of `moedsr train`, of that name where one is given; None where there is none."""
+    """The latest run without a sweep above it, of that name where one is given; None where there is none."""
     found = client.get_experiment_by_name(experiment)
-    if found is None:
+    if found is None or "'" in (name or ""):  # MLflow's filters have no way to say it
         return None
     named = "" if name is None else f" AND tags.`{SWEEP_TAG}` = '{name}'"
     runs = client.search_runs(

@@ -21,6 +21,7 @@ from moedsr_platform.sweep_page import sweep_note
 from moedsr_platform.sweep_request import Request, again
 from moedsr_platform.tracking_store import results_folder
 from moedsr_platform.trial import TrialSpec, trainable
+from moedsr_platform.trial_folder import TRACEBACK
 
 if TYPE_CHECKING:
     from ray.tune import Tuner
@@ -156,6 +157,9 @@ class Session:
         if self.board.rows:
             self.show.say("")
             self.show.say(result_text(self.board, width=self.show.width))
+        raised = [self.folder.trials / row.trial_id / TRACEBACK for row in self.board.rows.values() if row.reason]
+        if any(place.exists() for place in raised):
+            self.show.say(f"where they raised: {self.folder.trials}/*/{TRACEBACK}")
 
     def _close(self, parent: str | None, run_of: Callable[[Any], str]) -> None:
         """Registers the best trial, closes the parent run, and says what to do next."""

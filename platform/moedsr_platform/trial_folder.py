@@ -8,6 +8,8 @@ import fcntl
 import json
 import math
 import shutil
+import sys
+import traceback
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import Any, Literal, Self
 from moedsr.errors import JobError
 from moedsr.files import flush
 
-PREFIX, FAILURE, REPORTS = "checkpoint_", "failure", "reports.jsonl"
+PREFIX, FAILURE, TRACEBACK, REPORTS = "checkpoint_", "failure", "traceback.txt", "reports.jsonl"
 Request = Literal["stop", "pause"]
 REQUESTS: tuple[Request, ...] = ("stop", "pause")
 
@@ -56,6 +58,7 @@ class TrialFolder:
     ``reports.jsonl``       every report, one a line
     ``stop``, ``pause``     ask the trial to save and end at its next report: for good, or to go on later
     ``failure``             why it failed, in one line
+    ``traceback.txt``       where, if it raised
     ``owner``               token of the process that writes here; one that lost it ends at its next report
     ``lock``                held for as long as a report or a change of owner takes
 
@@ -86,6 +89,8 @@ class TrialFolder:
     def fail(self, reason: str) -> None:
         """Write down why the trial failed, for the process that comes after this one."""
         self.path.mkdir(parents=True, exist_ok=True)
+        if sys.exc_info()[0] is not None:
+            _write(self.path / TRACEBACK, traceback.format_exc())
         _write(self.path / FAILURE, reason)
 
     @property

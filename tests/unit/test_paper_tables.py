@@ -157,6 +157,9 @@ def test_table1_refuses_what_cannot_be_compared(store: Store) -> None:
 
 def test_table1_says_how_to_score(store: Store) -> None:
     wrong = CliRunner().invoke(main, ["report", "table1", "s", "--split", "val"])
+    assert (wrong.exit_code, wrong.stderr) == (2, "moedsr: run t0 has no model: it was never validated\n")
+    store.client.log_text(store.runs[0], "{}", "checkpoint/meta.json")
+    wrong = CliRunner().invoke(main, ["report", "table1", "s", "--split", "val"])
     assert wrong.exit_code == 2
     assert f"`moedsr evaluate {store.runs[0]} --split val`" in wrong.stderr
 

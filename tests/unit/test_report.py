@@ -69,6 +69,14 @@ def test_a_single_run_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.M
         result = CliRunner().invoke(main, ["report", "experts", *reference])
         assert result.exit_code == 0, result.output
         assert "Experts of alone, step 3" in result.stdout
+    for command in ("sweep", "table4", "importance"):
+        wrong = CliRunner().invoke(main, ["report", command, "alone"])
+        assert (wrong.exit_code, wrong.stderr) == (
+            2,
+            "moedsr: 'alone' is a single run, with nothing to compare: `moedsr report experts alone`\n",
+        )
+    wrong = CliRunner().invoke(main, ["report", "table1", "it's"])
+    assert (wrong.exit_code, wrong.stderr.count("\n")) == (2, 1)
     wrong = CliRunner().invoke(main, ["report", "experts", "other"])
     assert (wrong.exit_code, wrong.stderr.startswith("moedsr: no sweep in")) == (2, True)
 

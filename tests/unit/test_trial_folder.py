@@ -131,8 +131,15 @@ def test_a_trial_is_asked_to_stop_and_says_why_it_failed_through_its_folder(tmp_
     pause_trial(folder.path)
     assert folder.request == "pause"
     stop_trial(folder.path)
-    folder.fail("ValueError: unlucky")
-    assert (folder.request, folder.failure) == ("stop", "ValueError: unlucky")
+    folder.fail("lost")
+    assert (folder.request, folder.failure) == ("stop", "lost")
+    assert not (folder.path / "traceback.txt").exists()
+    try:
+        raise ValueError("unlucky")
+    except ValueError:
+        folder.fail("ValueError: unlucky")
+    assert folder.failure == "ValueError: unlucky"
+    assert "in test_a_trial_is_asked_to_stop" in (folder.path / "traceback.txt").read_text()
 
 
 def test_a_trial_that_starts_again_is_paused_no_longer_but_still_stopped(tmp_path: Path) -> None:

@@ -24,9 +24,8 @@ def submit(file: Path, address: str, working_dir: Path, resume: bool, new: bool)
     ray start --head
     moedsr submit sweeps/quickstart.yaml --address http://127.0.0.1:8265
     """
-    from moedsr_platform.file_references import check_variants
     from moedsr_platform.jobs import submit as submit_job
 
-    check_variants(load_sweep(file), file)  # what is wrong with the file is said here, not in a job's log
+    load_sweep(file)  # what is wrong with the file is said here, not in a job's log
     arguments = ("--resume",) if resume else () if new else ("--resume-unfinished",)
     submit_job(file, working_dir.absolute(), address, arguments, lambda text: click.echo(text, nl=False))

@@ -11,6 +11,7 @@ from moedsr_platform.growth import growth
 from moedsr_platform.nodes import needs, offers, trials_at_once
 from moedsr_platform.preparation import check_data, store_path
 from moedsr_platform.search_space import PREPARE, Scalar, data_settings, space_size
+from moedsr_platform.sweep_checks import cautions, stops
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.tracking_store import without_password
 
@@ -33,6 +34,7 @@ def describe(sweep: SweepFile, address: str | None) -> str:
         *(_search(sweep) if sweep.points * sweep.seeds > 1 else [f"one training of {_steps(sweep)} steps"]),
         *_stores(sweep),
         *_missing_data(sweep),
+        *(f"note: {line}" for line in cautions(sweep)),
         f"one trial: {needs(sweep.resources)}",
         _disk(sweep),
         f"{'this machine' if address is None else address}: {offers(nodes)}{grows}; {held}",
@@ -112,19 +114,17 @@ def _scheduler(sweep: SweepFile) -> str:
     """The rule, and the steps at which it can stop a trial: it hears of a trial only when that is validated."""
     if sweep.scheduler is None:
         return "none"
-    steps, every = sweep.base.training.steps, sweep.base.training.validate_every
     if sweep.scheduler.median is not None:
         median = sweep.scheduler.median
         return (
             f"median, a trial below the median of the others stops, at validations from step {median.grace_steps} on, "
-            f"when {median.min_trials} others have come as far"
+            f"when so many others have come as far: {median.min_trials}"
         )
     asha = sweep.scheduler.asha
     assert asha is not None
-    heard = list(dict.fromkeys(math.ceil(rung / every) * every for rung in asha.rungs(steps)))
-    heard = [step for step in heard if step < steps]
+    heard = stops(sweep)
     if not heard:
-        return f"asha, which stops nothing: no validation comes between step {asha.grace_steps} and the end"
+        return "asha, which stops nothing"
     return f"asha, one in {asha.reduction_factor} goes on after the validations at steps {', '.join(map(str, heard))}"
 
 

@@ -12,6 +12,7 @@ from moedsr_platform.board import Board
 from moedsr_platform.interruption import Interruption, watch_signals
 from moedsr_platform.nodes import needs, offers
 from moedsr_platform.progress import Display, display
+from moedsr_platform.sweep_checks import cautions
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.sweep_folder import SweepFolder, new_folder, old_folder, unfinished
 from moedsr_platform.sweep_lock import only_here
@@ -100,6 +101,8 @@ def _run(
         f"{min(setup.at_once, board.total)} at a time, each {needs(sweep.resources)}; cluster: {offers(setup.nodes)}"
         + (f", can grow to {offers(setup.grown)}" if setup.grown else "")
     )
+    for line in cautions(sweep):
+        show.say(f"note: {line}")
     show.say(f"results go to {results_folder()}, runs to {without_password(tracker.uri)}")
     if board.total > 1:
         show.say(f"the search as it goes on: optuna-dashboard {without_password(sweep.storage or folder.study)}")

@@ -4,6 +4,7 @@ Every problem is one line with the file's line number, the rule, and the nearest
 """
 
 import json
+import math
 from typing import Any
 
 from moedsr.config_file import KeyPath, YamlSource, did_you_mean
@@ -34,10 +35,12 @@ def check_domains(source: YamlSource, search: dict[str, Any]) -> None:
         where = source.where(("search", key))
         if key not in keys:
             kept = "what is learned and scored is the same for all trials; of `data`, only `data.prepare` can vary"
+            whole = next((name for name in keys if name.endswith(f".{key}")), key)  # `count` for `expert.count`
+            hint = did_you_mean(whole, keys)
             raise InputError(
-                f"{where}: `{key}` cannot be searched: {kept}{did_you_mean(key, keys)}"
+                f"{where}: `{key}` cannot be searched: {kept}{hint if key.startswith(PREPARE) else ''}"
                 if key.startswith(FIXED)
-                else f"{where}: search key `{key}` is not in the configuration{did_you_mean(key, keys)}; "
+                else f"{where}: search key `{key}` is not in the configuration{hint}; "
                 f"keys look like {', '.join(keys[:2])}, ..."
             )
         kinds = [] if not isinstance(domain, dict) else [kind for kind in domain if kind != "when"]
@@ -56,7 +59,7 @@ def check_domains(source: YamlSource, search: dict[str, Any]) -> None:
         if kind in ("choice", "grid") and isinstance(values, list):
             for value in values:
                 if isinstance(value, list | dict):
-                    rule = "but must be a single value; what belongs together goes by `when`"
+                    rule = "but each must be a single value; what belongs together goes by `when`"
                     raise InputError(f"{where}: `{key}`: {kind} holds {json.dumps(value)}, {rule}")
         if kind not in ("choice", "grid") and not (isinstance(values, list) and len(values) == 2):
             raise InputError(f"{where}: `{key}`: {kind} must be two numbers, [low, high]")
@@ -96,6 +99,30 @@ def check_search(source: YamlSource, sweep: SweepFile) -> None:
             f"{source.where(('scheduler',))}: grace_steps is {sweep.scheduler.grace_steps}, but must be at most "
             f"training.steps = {sweep.base.training.steps}"
         )
+
+
+def cautions(sweep: SweepFile) -> list[str]:
+    """What is allowed, and hardly meant, in one line each."""
+    training, scheduler, found = sweep.base.training, sweep.scheduler, []
+    varied = {"training.warmup_steps", "training.steps"} & sweep.search.keys()
+    if training.warmup_steps >= training.steps and not varied:
+        steps = f"{training.warmup_steps}, of {training.steps} steps"
+        found.append(f"training.warmup_steps is {steps}: the learning rate only rises")
+    if scheduler is not None and scheduler.median is not None and scheduler.median.min_trials >= sweep.points:
+        number = scheduler.median.min_trials
+        found.append(f"min_trials is {number}, of {sweep.points} points: none is stopped early")
+    if scheduler is not None and not stops(sweep):
+        found.append(f"no validation comes between step {scheduler.grace_steps} and the end: none is stopped early")
+    return found
+
+
+def stops(sweep: SweepFile) -> list[int]:
+    """Steps of the validations after which a trial can be stopped: a rule hears of it only when it is validated."""
+    assert sweep.scheduler is not None
+    steps, every, asha = sweep.base.training.steps, sweep.base.training.validate_every, sweep.scheduler.asha
+    rungs = asha.rungs(steps) if asha is not None else range(sweep.scheduler.grace_steps, steps, every)
+    heard = dict.fromkeys(math.ceil(rung / every) * every for rung in rungs)
+    return [step for step in heard if step < steps]
 
 
 def _check_condition(source: YamlSource, search: dict[str, Domain], key: str) -> None:

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from moedsr.errors import InputError
 from moedsr_platform.cli import main
 from moedsr_platform.file_references import check_variants
+from moedsr_platform.sweep_checks import cautions
 from moedsr_platform.sweep_loading import load_run, load_sweep
 
 GOOD = """\
@@ -59,6 +60,7 @@ def test_a_grid_has_all_points_unless_told_otherwise(tmp_path: Path) -> None:
         ("trials: 6", "trials: 0", 8, r"`trials` is 0, but must be greater than or equal to 1"),
         ("trials: 6", "sampler: tpe", 8, r"key `trials` is missing: `sampler: tpe` needs it"),
         ("[4, 8]", "[]", 6, r"`expert.count`: choice is empty, but must hold at least one value"),
+        ("expert.count", "count", 6, r"search key `count` is not in .* \(did you mean `expert.count`\?\)"),
         ("expert.count", "expert.counts", 6, r"search key `expert.counts` is not in the configuration "
          r"\(did you mean `expert.count`\?\)"),
         ("expert.count: {choice: [4, 8]}", "data.source: {choice: [a, b]}", 6,
@@ -69,7 +71,7 @@ def test_a_grid_has_all_points_unless_told_otherwise(tmp_path: Path) -> None:
          r"`data.prepare.frames` is the range int, but stores are prepared beforehand: use choice"),
         ("{choice:", "{chioce:", 6, r"unknown kind `chioce` \(did you mean `choice`\?\); allowed: choice"),
         ("{choice: [4, 8]}", "[4, 8]", 6, r"`expert.count` must hold exactly one of choice, .*{choice: \[4, 8\]}$"),
-        ("[4, 8]", "[[4, 8], [2]]", 6, r"choice holds \[4, 8\], but must be a single value"),
+        ("[4, 8]", "[[4, 8], [2]]", 6, r"choice holds \[4, 8\], but each must be a single value"),
         ("[4, 8]", "4", 6, r"`search.expert.count.choice` is 4, but must be a list"),
         ("expert.count: {choice: [4, 8]}", "evaluation.split: {choice: [val, test]}", 6,
          r"`evaluation.split` cannot be searched: what is learned and scored is the same for all trials"),
@@ -193,6 +195,22 @@ def test_conditions_two_objectives_and_starting_points_are_read(tmp_path: Path) 
     assert sweep.start == ({"expert.count": 8, "gate.top_k": 3, "training.learning_rate": 0.001},)
     assert sweep.scheduler is not None
     assert sweep.scheduler.grace_steps == 50
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "caution"),
+    [
+        ("warmup_steps: 9", "warmup_steps: 100", "warmup_steps is 100, of 100 steps: the learning rate only rises"),
+        ("trials: 6", "scheduler: {asha: {grace_steps: 100}}\ntrials: 6", "between step 100 and the end"),
+        ("trials: 6", "scheduler: {median: {grace_steps: 51}}\ntrials: 6", "between step 51 and the end"),
+        ("trials: 6", "scheduler: {median: {grace_steps: 9, min_trials: 6}}\ntrials: 6", "is 6, of 6 points"),
+    ],
+)
+def test_what_is_hardly_meant_is_said(tmp_path: Path, old: str, new: str, caution: str) -> None:
+    quiet = GOOD.replace("steps: 100", "steps: 100, warmup_steps: 9, validate_every: 50")
+    assert cautions(load_sweep(write(tmp_path, quiet))) == []
+    (found,) = cautions(load_sweep(write(tmp_path, quiet.replace(old, new))))
+    assert caution in found
 
 
 def test_what_is_better_follows_from_the_metric(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 Every problem is one line with the file's line number, the rule, and the nearest valid choice.
 """
 
+import itertools
 import json
 import math
 from typing import Any
@@ -17,6 +18,7 @@ from moedsr_platform.search_space import (
     as_values,
     grid_points,
     involved,
+    override,
     problem_with,
     searchable_keys,
     space_size,
@@ -90,7 +92,7 @@ def check_search(source: YamlSource, sweep: SweepFile) -> None:
         _check_condition(source, sweep.search, key)
     _check_stores(source, sweep)
     _check_seeds_and_trials(source, sweep)
-    _check_gate(source, sweep)
+    _check_together(source, sweep)
     _check_batch(source, sweep)
     _check_start(source, sweep)
     _check_objectives(source, sweep)
@@ -173,18 +175,27 @@ def _check_seeds_and_trials(source: YamlSource, sweep: SweepFile) -> None:
         raise InputError(f"{source.where(('trials',))}: `trials` is {sweep.points}, but nothing is searched; use seeds")
 
 
-def _check_gate(source: YamlSource, sweep: SweepFile) -> None:
-    """The one rule between two keys that a sampler could break."""
-    keys = ("expert.count", "gate.top_k")
-    own = {"expert.count": sweep.base.expert.count, "gate.top_k": sweep.base.gate.top_k}
-    for point in grid_points(involved(sweep.search, keys)):
-        count, top = ({**own, **point}[key] for key in keys)
-        if isinstance(count, int) and isinstance(top, int) and top > count:
-            key = "gate.top_k" if "gate.top_k" in sweep.search else "expert.count"
+def _check_together(source: YamlSource, sweep: SweepFile) -> None:
+    """The rules of the configuration between keys of several sections, at every point that could break them."""
+    searched = involved(sweep.search, RULED)
+    for point in itertools.islice(grid_points(searched), MOST_COMBINATIONS):
+        try:
+            override(sweep.base, point)
+        except InputError as error:
+            *_, key = (key for key in point if key in RULED)
+            values = ", ".join(f"{key} {value}" for key, value in point.items())
             raise InputError(
-                f"{source.where(('search', key))}: gate.top_k {top} can meet expert.count {count}, "
-                "but must be at most expert.count"
-            )
+                f"{source.where(('search', key))}: {values} can meet, but then {error}; `when` keeps values apart"
+            ) from None
+
+
+RULED = (
+    "router.backbone", "expert.kind", "expert.count", "gate.top_k", "loss.occupancy_weight", "loss.change_weight",
+    "training.occupancy_points",
+)  # fmt: skip
+"""Keys that the rules of ``Config`` are about."""
+MOST_COMBINATIONS = 5000
+"""That are tried, in about a second; what is wrong with one behind them is the reason of the trial that fails by it."""
 
 
 def _check_batch(source: YamlSource, sweep: SweepFile) -> None:

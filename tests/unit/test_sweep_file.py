@@ -92,7 +92,13 @@ def test_a_grid_has_all_points_unless_told_otherwise(tmp_path: Path) -> None:
         ("expert.count: {choice: [4, 8]}", "expert.harmonic_channels: {choice: [1, 5]}", 6,
          r"harmonic_channels is 5, but must be one of"),
         ("expert.count: {choice: [4, 8]}", "expert.count: {choice: [1, 8]}", 6,
-         r"gate.top_k 2 can meet expert.count 1"),
+         r"expert.count 1 can meet, but then gate.top_k is 2, but must be at most expert.count = 1; `when` keeps"),
+        ("expert.count: {choice: [4, 8]}", "router.backbone: {choice: [q_mpnn, none]}", 6,
+         r"router.backbone none can meet, but then router.backbone is none, but expert.count is 4"),
+        ("expert.count: {choice: [4, 8]}", "loss.occupancy_weight: {uniform: [0, 1]}", 6, r"occupancy_points is 0"),
+        ("steps: 100}\nsearch:\n  expert.count: {choice: [4, 8]}",
+         "occupancy_points: 9}\nsearch:\n  loss.change_weight: {uniform: [0, 1]}\n"
+         "  expert.kind: {choice: [anchored, plain]}", 7, r"needs expert.kind anchored"),
         ("expert.count: {choice", "expert.count: {grid", 6, r"grid needs `sampler: grid`"),
         ("trials: 6", "sampler: grid", 7, r"the range loguniform, but `sampler: grid` needs grid or choice"),
         ("trials: 6", "trials: 6\nsampler: bayes", 9, r'`sampler` is "bayes", but must be'),
@@ -128,7 +134,7 @@ def test_a_grid_has_all_points_unless_told_otherwise(tmp_path: Path) -> None:
         ("trials: 6", "  gate.top_k: {choice: [1, 2], when: {training.learning_rate: 1e-4}}\ntrials: 6", 8,
          r"when names `training.learning_rate`, the range loguniform; conditions name a choice or grid"),
         ("trials: 6", "  gate.top_k: {choice: [5], when: {expert.count: [4, 8]}}\ntrials: 6", 8,
-         r"gate.top_k 5 can meet expert.count 4"),
+         r"expert.count 4, gate.top_k 5 can meet, but then gate.top_k is 5"),
         # starting points
         ("trials: 6", "trials: 6\nstart:\n  - {expert.count: 4}\n  - {expert.count: 5}", 11,
          r"start has expert.count 5, which is not among 4, 8 \(nearest: 4\)"),

@@ -66,10 +66,10 @@ def devices() -> Finding:
 
 
 def ray_cluster() -> Finding:
-    """Whether RAY_ADDRESS answers, or whether a sweep starts its own."""
+    """Whether RAY_ADDRESS answers; without it a sweep starts a Ray of its own."""
     address = os.environ.get("RAY_ADDRESS")
     if not address:
-        return Finding("ok", "RAY_ADDRESS is not set: a sweep joins a cluster running here, else starts its own")
+        return Finding("ok", "RAY_ADDRESS is not set: a sweep starts a Ray of its own")
     from moedsr_platform.tracking_store import answers
 
     host, _, port = address.split("://")[-1].partition(":")

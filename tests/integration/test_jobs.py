@@ -50,10 +50,12 @@ def test_a_file_that_would_not_travel_is_refused(tmp_path: Path) -> None:
         jobs.submit(other, tmp_path / "checkout", "http://127.0.0.1:1", (), lambda text: None)
 
 
-def test_no_cluster_is_one_line() -> None:
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "127.0.0.1:9"])
+def test_no_cluster_is_one_line(address: str) -> None:
     file = str(ROOT / "sweeps" / "quickstart.yaml")
-    arguments = ["submit", file, "--address", "http://127.0.0.1:9", "--working-dir", str(ROOT)]
+    arguments = ["submit", file, "--address", address, "--working-dir", str(ROOT)]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2, result.output
-    assert "http://127.0.0.1:9" in result.output
+    assert f"--address is {address}, but must be" in result.output or "http://127.0.0.1:9" in result.output
+    assert result.output.count("\n") == 1
     assert "Traceback" not in result.output

@@ -159,8 +159,8 @@ def test_what_cannot_work_is_said_before_anything_starts(
     none = subprocess.run(driver(file, "--resume"), env=environment, capture_output=True, text=True, timeout=120)
     assert none.returncode == 2
     assert "no sweep `fake` to resume under" in none.stderr
-    file.write_text(file.read_text().replace("workers: 1", "workers: 900"))
+    file.write_text(file.read_text().replace("cpus_per_worker: 1", "cpus_per_worker: 900"))
     large = subprocess.run(driver(file), env=environment, capture_output=True, text=True, timeout=120)
     assert large.returncode == 2
-    assert "a trial needs 900 workers with 1 CPU and 0 GPU each, but the cluster has" in large.stderr
+    assert "a trial needs 1 worker with 900 CPU and 0 GPU each, but the cluster has" in large.stderr
     assert not (tmp_path / "results" / "sweeps").exists()

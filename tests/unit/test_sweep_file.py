@@ -235,6 +235,18 @@ def test_an_unknown_variant_is_named_with_its_line(tmp_path: Path) -> None:
         check_variants(load_run(run), run)
 
 
+def test_a_kind_of_expert_that_the_rest_does_not_go_with_is_refused(tmp_path: Path) -> None:
+    searched = GOOD.replace("expert.count: {choice: [4, 8]}", "expert.kind: {choice: [plain, equivariant]}")
+    path = write(tmp_path, searched)
+    check_variants(load_sweep(path), path)
+    path = write(tmp_path, searched.replace("  training:", "  router: {backbone: dmasif}\n  training:"))
+    with pytest.raises(InputError, match=r"sweep.yaml:7: expert.kind equivariant can meet, .* nearest: q_mpnn$"):
+        check_variants(load_sweep(path), path)
+    run = write(tmp_path, "data: {source: mini-atlas}\nexpert:\n  kind: equivariant\nrouter: {l_max: 0}\n")
+    with pytest.raises(InputError, match=r"sweep.yaml:3: router.l_max is 0, but must be at least 1"):
+        check_variants(load_run(run), run)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [

@@ -1,14 +1,12 @@
 """Kinds of experts, one file each, behind the field contract."""
 
-from collections.abc import Callable
-
 from moedsr.models.experts._base import Experts, FieldContext
 from moedsr.models.experts.anchored import AnchoredExperts
 from moedsr.models.experts.dsr import DSRExperts
 from moedsr.models.experts.equivariant import EquivariantExperts
 from moedsr.models.experts.plain import PlainExperts
 
-EXPERTS: dict[str, Callable[..., Experts]] = {
+EXPERTS: dict[str, type[Experts]] = {
     "plain": PlainExperts,
     "equivariant": EquivariantExperts,
     "anchored": AnchoredExperts,

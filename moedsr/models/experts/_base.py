@@ -34,6 +34,9 @@ class Experts(nn.Module, ABC):
     reads_code_at_start: ClassVar[bool] = True
     """Whether the field at t = -1 depends on the latent code, so that P0 can say what the code should be."""
 
+    refuses: ClassVar[bool] = False
+    """Whether it cannot be made from every configuration (InputError): a sweep tries that before it begins."""
+
     @abstractmethod
     def forward(
         self, points: Tensor, time: Tensor, context: FieldContext, *, gradient: bool = True

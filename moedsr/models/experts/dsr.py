@@ -1,6 +1,7 @@
 """The network of DSR (D. Sun et al.), the paper's main baseline, as its authors published it."""
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ class DSRExperts(Experts):
     The order of the inputs is kept in name only: the columns of a matrix are drawn alike, and those of code and time
     enter as a bias formed once a frame.
     """
+
+    refuses: ClassVar[bool] = True
 
     def __init__(self, config: ExpertConfig, *, router: RouterWidths) -> None:
         super().__init__()

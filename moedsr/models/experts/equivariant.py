@@ -2,6 +2,7 @@
 
 import logging
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,8 @@ class EquivariantExperts(Experts):
 
     Degrees that the router does not have are left out of Ψ.
     """
+
+    refuses: ClassVar[bool] = True
 
     def __init__(self, config: ExpertConfig, *, router: RouterWidths) -> None:
         super().__init__()

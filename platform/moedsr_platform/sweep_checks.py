@@ -52,7 +52,11 @@ def check_domains(source: YamlSource, search: dict[str, Any]) -> None:
                 place = source.where(("search", key, kind))
                 raise InputError(f"{place}: `{key}`: unknown kind `{kind}`{hint}; allowed: {', '.join(KINDS)}, when")
         if len(kinds) != 1:
-            example = f", such as {{choice: {json.dumps(domain)}}}" if isinstance(domain, list) and domain else ""
+            example = (
+                f", such as {{choice: {json.dumps(domain, default=str)}}}"
+                if isinstance(domain, list) and domain
+                else ""
+            )
             raise InputError(f"{where}: `{key}` must hold exactly one of {', '.join(KINDS)}{example}")
         kind, values = kinds[0], domain[kinds[0]]
         where = source.where(("search", key, kind))
@@ -62,7 +66,7 @@ def check_domains(source: YamlSource, search: dict[str, Any]) -> None:
             for value in values:
                 if isinstance(value, list | dict):
                     rule = "but each must be a single value; what belongs together goes by `when`"
-                    raise InputError(f"{where}: `{key}`: {kind} holds {json.dumps(value)}, {rule}")
+                    raise InputError(f"{where}: `{key}`: {kind} holds {json.dumps(value, default=str)}, {rule}")
         if kind not in ("choice", "grid") and not (isinstance(values, list) and len(values) == 2):
             raise InputError(f"{where}: `{key}`: {kind} must be two numbers, [low, high]")
         when = domain.get("when")
@@ -205,7 +209,8 @@ def _check_batch(source: YamlSource, sweep: SweepFile) -> None:
     place: KeyPath = ("base", "training", "batch_size") if searched is None else ("search", key)
     if searched is not None and not searched.listed and workers > 1:
         raise InputError(f"{source.where(place)}: `{key}` is a range, but must be a multiple of {workers}: use choice")
-    for size in searched.values if searched is not None else (sweep.base.training.batch_size,):
+    always = searched is not None and not searched.when
+    for size in (*(searched.values if searched else ()), *(() if always else (sweep.base.training.batch_size,))):
         if isinstance(size, int) and size % workers:
             raise InputError(
                 f"{source.where(place)}: {key} is {size}, but must be a multiple of the {workers} workers; "

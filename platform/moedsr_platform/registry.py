@@ -20,7 +20,6 @@ from moedsr_platform.verdict import verdict
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
-    from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
 MODEL = "moe-dsr"
@@ -70,7 +69,12 @@ def register(
     _ensure_model(client, model)
     version = _same_version(client, model, run_id, tags[STEP_TAG])
     if version is None:
-        version = _create_version(client, checkpoint, run_id, model, tags)
+        logged = _log_model(client, checkpoint, run_id, model, tags)
+        version = _same_version(client, model, run_id, tags[STEP_TAG])  # a slow server may have made it meanwhile
+    if version is None:
+        _create_version(client, run_id, model, logged, tags)
+        version = _same_version(client, model, run_id, tags[STEP_TAG])
+    assert version is not None
     if alias:
         client.set_registered_model_alias(model, alias, version)
     return version
@@ -91,13 +95,30 @@ def _ensure_model(client: "MlflowClient", model: str) -> None:
 
 
 def _same_version(client: "MlflowClient", model: str, run_id: str, step: str) -> str | None:
-    for version in client.search_model_versions(f"name = '{model}'"):
-        if version.run_id == run_id and version.tags.get(STEP_TAG) == step:
-            return str(version.version)
-    return None
+    """The version of this run and step, the first one.
+
+    Where there are more, a slow server made them of requests that were given up: those that no alias names are deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    made = client.search_model_versions(f"name = '{model}' AND run_id = '{run_id}'")
+    same = [version for version in made if version.tags.get(STEP_TAG) == step]
+    # those that are found by searching do not say so themselves
+    named = {str(version) for version in client.get_registered_model(model).aliases.values()}
+    same.sort(key=lambda version: (str(version.version) not in named, int(version.version)))
+    for spare in (version for version in same[1:] if str(version.version) not in named):
+        try:
+            client.delete_model_version(model, spare.version)
+        except MlflowException as error:
+            if error.error_code != "PERMISSION_DENIED":  # who may write may not always delete
+                raise
+    return str(same[0].version) if same else None
 
 
-def _create_version(client: "MlflowClient", checkpoint: Path, run_id: str, model: str, tags: Mapping[str, str]) -> str:
+def _log_model(
+    client: "MlflowClient", checkpoint: Path, run_id: str, model: str, tags: Mapping[str, str]
+) -> "LoggedModel":
+    """The model's files, with the run."""
     from mlflow.entities import LoggedModelOutput
 
     run = client.get_run(run_id)
@@ -114,8 +135,14 @@ def _create_version(client: "MlflowClient", checkpoint: Path, run_id: str, model
     # said twice, it would be an error
     if logged.model_id not in {output.model_id for output in run.outputs.model_outputs}:
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=int(tags[STEP_TAG]))])
+    return logged
+
+
+def _create_version(
+    client: "MlflowClient", run_id: str, model: str, logged: "LoggedModel", tags: Mapping[str, str]
+) -> None:
     behind_server = client.tracking_uri.startswith("http")
-    version: ModelVersion = client.create_model_version(
+    client.create_model_version(
         model,
         # a server looks the model up itself and refuses paths; without one MLflow would ask its global store
         source=f"models:/{logged.model_id}" if behind_server else logged.artifact_location,
@@ -124,7 +151,6 @@ def _create_version(client: "MlflowClient", checkpoint: Path, run_id: str, model
         description=_description(tags),
         model_id=logged.model_id,
     )
-    return str(version.version)
 
 
 def _half_made(client: "MlflowClient", run: "Run", model: str, step: str) -> "LoggedModel | None":

@@ -1,9 +1,13 @@
 """The Ray cluster: connecting to it quietly, and what it has."""
 
+import contextlib
 import json
 import logging
 import os
+import signal
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +29,13 @@ _QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # interruption.py has it
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the new behaviour; its announcement is noise
     "RAY_DEDUP_LOGS": "1",
+    # said in one line of our own: with the trial, the protein, or the sweep that it concerns
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed|Raylet is terminated|killed due to memory pressure",
     "PYTHONWARNINGS": "ignore",
 }
+
+FAREWELL_SECONDS = 3.0
+"""For leaving Ray in order: where parts of it are gone, it takes a quarter of a minute, or for ever."""
 
 _web_address: str | None = None
 """Of the dashboard of the cluster that this process is connected to."""
@@ -53,17 +62,40 @@ def connect(address: str | None) -> list[Node]:
     if not ray.is_initialized():
         try:
             # kept: to ask Ray again is to initialise it again, which takes the signals from whoever handles them
-            _web_address = _init(address).address_info.get("webui_url")
+            with _sigterm_kept():
+                _web_address = _init(address).address_info.get("webui_url")
         except Exception as error:  # Ray's own, of the plainest kind, when a part of it dies while it starts
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             if address and isinstance(error, ConnectionError | TimeoutError | RuntimeError | ValueError):
                 raise InputError(f"no Ray cluster answers at {address}: {reason}") from None
             raise JobError(f"Ray did not start: {reason} The same command tries again.") from None
+        except SystemExit:  # Ray's own answer to SIGTERM while it starts, by now handled again as it was before
+            signal.raise_signal(signal.SIGTERM)
     return [
         Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def leave() -> threading.Thread:
+    """Begins to leave Ray, of which nothing is asked any more, in the background: it may never end."""
+    import ray
+
+    farewell = threading.Thread(target=ray.shutdown, daemon=True)
+    farewell.start()
+    return farewell
+
+
+@contextlib.contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself when it starts, to leave without a word."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def job_id() -> str | None:

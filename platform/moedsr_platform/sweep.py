@@ -3,7 +3,6 @@
 import contextlib
 from typing import TYPE_CHECKING
 
-from moedsr.errors import JobError
 from moedsr.source_version import git_commit
 from moedsr_platform import cluster
 from moedsr_platform.abandoned import dismiss, outlive
@@ -35,18 +34,19 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
     """
     sweep, show = request.sweep, show or display()
     folder = old_folder(sweep) if request.resume else None
-    with watch_signals() as interruption:
-        try:
-            with contextlib.ExitStack() as held:
-                watcher = None if folder is None else _take(folder, held)
-                setup = set_up(request, folder, show, interruption)
-                if folder is None or watcher is None:
-                    folder = new_folder(sweep, request.file)
-                    watcher = _take(folder, held)
-                return _run(request, folder, setup, show, interruption, watcher, held)
-        except (KeyboardInterrupt, SystemExit):  # the latter: Ray's own answer to SIGTERM while it starts
-            kept = "what was prepared is kept" if folder is None else "finished trials are kept"
-            raise JobError(f"interrupted; {kept}. Go on with: {again(request, resume=folder is not None)}") from None
+
+    def last_words() -> str:
+        show.stop()
+        kept = "what was prepared is kept" if folder is None else "finished trials are kept"
+        return f"interrupted; {kept}. Go on with: {again(request, resume=folder is not None)}"
+
+    with watch_signals(last_words) as interruption, contextlib.ExitStack() as held:
+        watcher = None if folder is None else _take(folder, held)
+        setup = set_up(request, folder, show)
+        if folder is None or watcher is None:
+            folder = new_folder(sweep, request.file)
+            watcher = _take(folder, held)
+        return _run(request, folder, setup, show, interruption, watcher, held)
 
 
 def _take(folder: SweepFolder, held: contextlib.ExitStack) -> "subprocess.Popen[bytes]":

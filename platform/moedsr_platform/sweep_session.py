@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from moedsr.config import Config
 from moedsr.errors import JobError
 from moedsr_platform.board import Board
+from moedsr_platform.cluster import leave
 from moedsr_platform.cluster_watch import watch_cluster
 from moedsr_platform.interruption import Interruption
 from moedsr_platform.progress import Display, result_text
@@ -52,7 +53,7 @@ class Session:
         Raises:
             JobError: interrupted, or no trial left a model.
         """
-        from moedsr_platform.events import SweepListener, TrialEvents
+        from moedsr_platform.events import SessionOver, SweepListener, TrialEvents
         from moedsr_platform.trial_source import TrialSource
 
         log = SweepLog(self.folder.log)
@@ -82,8 +83,8 @@ class Session:
                 self.interruption.patient = True
                 source = TrialSource(search, self.at_once, self.board, log, self.interruption)
                 self._tuner(source, scheduler).fit()
-        except KeyboardInterrupt:
-            pass  # asked twice
+        except SessionOver:
+            pass
         except OSError as error:
             if isinstance(error, ConnectionError | TimeoutError):  # Ray's own
                 raise
@@ -92,18 +93,19 @@ class Session:
             if search.away is None:  # what Tune makes of that is a page of text
                 raise
         finally:
-            self.interruption.patient = False
             self.show.stop()
             TrialEvents.listener = None
-        self._say_result()
         command = again(self.request, resume=True)
+        self.interruption.reply = f"the end is being written, a second signal cuts it off. Go on with: {command}"
+        self._say_result()
+        leave()
         if listener.unwritable is not None:
             why = f"{self.folder.path}: cannot be written ({listener.unwritable})"
             raise JobError(f"{why}. Make room, then go on with: {command}")
         if search.away is not None:
             raise JobError(f"{search.away}; finished trials are kept. Go on with: {command}")
         if self.board.unfinished:
-            raise JobError(f"interrupted; finished trials are kept. Go on with: {command}")
+            raise self.interruption.error(f"interrupted; finished trials are kept. Go on with: {command}")
         self._close(parent, listener.run_of)
         self.folder.finished.touch()
         return self.board
@@ -127,7 +129,7 @@ class Session:
     def _tuner(self, source: "TrialSource", scheduler: "TrialScheduler | None") -> "Tuner":
         from ray import tune
 
-        from moedsr_platform.events import EndOfSession, TrialEvents
+        from moedsr_platform.events import TrialEvents
         from moedsr_platform.lost_processes import survive_losses
 
         survive_losses()
@@ -141,7 +143,6 @@ class Session:
                 name=self.folder.tune.name,
                 storage_path=str(self.folder.path),
                 callbacks=[TrialEvents()],
-                stop=EndOfSession(),
                 failure_config=tune.FailureConfig(max_failures=self.request.sweep.resources.worker_restarts),
                 verbose=0,
             ),

@@ -6,7 +6,6 @@ from moedsr.config import DataConfig
 from moedsr.data.store import SurfaceStore
 from moedsr_platform import cluster
 from moedsr_platform.growth import growth
-from moedsr_platform.interruption import Interruption
 from moedsr_platform.nodes import Node, concurrency
 from moedsr_platform.preparation import ensure_store
 from moedsr_platform.progress import Display
@@ -34,7 +33,7 @@ class Setup:
     away: bool
 
 
-def set_up(request: Request, folder: SweepFolder | None, show: Display, interruption: Interruption) -> Setup:
+def set_up(request: Request, folder: SweepFolder | None, show: Display) -> Setup:
     """Connects, checks, and prepares what is not prepared yet; ``folder``: of the sweep that is resumed.
 
     Raises:
@@ -46,7 +45,6 @@ def set_up(request: Request, folder: SweepFolder | None, show: Display, interrup
     sweep = request.sweep
     away = _store_is_away(folder, show)
     nodes = cluster.connect(request.address)
-    interruption.listen()
     grown = growth(sweep.resources)
     at_once = concurrency(sweep.resources, nodes, grown)
     if not away:

@@ -7,6 +7,7 @@ from moedsr.source_version import git_commit
 from moedsr_platform import cluster
 from moedsr_platform.abandoned import dismiss, outlive
 from moedsr_platform.board import Board
+from moedsr_platform.finished_sweep import is_done, show_again
 from moedsr_platform.interruption import Interruption, watch_signals
 from moedsr_platform.nodes import needs, offers
 from moedsr_platform.progress import Display, display
@@ -34,6 +35,8 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
     """
     sweep, show = request.sweep, show or display()
     folder = old_folder(sweep) if request.resume else None
+    if folder is not None and is_done(folder, sweep):
+        return show_again(folder, sweep, show)
 
     def last_words() -> str:
         show.stop()
@@ -78,14 +81,7 @@ def _run(
         train=request.train,
         stores={data.prepare.model_dump_json(): str(store.path) for data, store in setup.made},
     )
-    board = Board(
-        metric=sweep.objective.metric,
-        mode=sweep.objective.mode,
-        total=sweep.points * sweep.seeds,
-        steps=sweep.base.training.steps,
-        memorised=sweep.base.evaluation.scope == "trained",
-        second=(sweep.objectives[1].metric, sweep.objectives[1].mode) if len(sweep.objectives) > 1 else None,
-    )
+    board = Board.of(sweep)
     show.say(
         f"sweep {folder.sweep_id}: {board.total} trials of {board.steps} steps, {setup.at_once} at a time, "
         f"each {needs(sweep.resources)}; cluster: {offers(setup.nodes)}"

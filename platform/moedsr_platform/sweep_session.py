@@ -13,6 +13,7 @@ from moedsr.errors import JobError
 from moedsr_platform.board import Board
 from moedsr_platform.cluster import leave
 from moedsr_platform.cluster_watch import watch_cluster
+from moedsr_platform.finished_sweep import finish, no_model
 from moedsr_platform.interruption import Interruption
 from moedsr_platform.progress import Display, result_text
 from moedsr_platform.sweep_file import SweepFile
@@ -107,7 +108,7 @@ class Session:
         if self.board.unfinished:
             raise self.interruption.error(f"interrupted; finished trials are kept. Go on with: {command}")
         self._close(parent, listener.run_of)
-        self.folder.finished.touch()
+        finish(self.folder, self.request.sweep)
         return self.board
 
     def _begin(self) -> str | None:
@@ -172,10 +173,8 @@ class Session:
                 state="COMPLETE" if best is not None else "FAIL",
             )
         if best is None or run is None:
-            reasons = [row.reason for row in self.board.rows.values() if row.reason]
-            why = reasons[0] if reasons else "none was validated"
-            self.folder.finished.touch()  # to go on would come to the same
-            raise JobError(f"no trial of {self.folder.sweep_id} left a model: {why}; see {self.folder.path}")
+            finish(self.folder, self.request.sweep)  # to go on would come to the same
+            raise no_model(self.folder, self.board)
         self._register(run)
 
     def _register(self, run: str) -> None:

@@ -51,6 +51,9 @@ State = Literal["COMPLETE", "PRUNED", "FAIL"]
 STATUS: Mapping[State, str] = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 """MLflow's run status; that a run was pruned stands in its tag, because MLflow shows KILLED as a failure."""
 
+IDENTITY = "identity.json"
+"""In a sweep's folder: ``key``, which begins the keys of its runs, and ``store``, where they are."""
+
 History = Sequence[tuple[int, Mapping[str, float]]]
 
 
@@ -321,7 +324,7 @@ def _identity(folder: Path, uri: str) -> str:
     Raises:
         InputError: requests for another store wait in the folder.
     """
-    file = folder / "identity.json"
+    file = folder / IDENTITY
     address = without_password(uri)
     known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"key": uuid.uuid4().hex, "store": None}
     if known["store"] not in (None, address) and is_waiting(folder):

@@ -20,7 +20,7 @@ def run() -> NoReturn:
     if "ray" in sys.modules:
         from moedsr_platform.cluster import FAREWELL_SECONDS, leave
 
-        leave().join(FAREWELL_SECONDS)
+        leave(FAREWELL_SECONDS)
         end(code)  # the processes of a Ray that was started here end with this one
     sys.exit(code)
 

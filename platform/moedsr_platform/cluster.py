@@ -40,6 +40,9 @@ FAREWELL_SECONDS = 3.0
 _web_address: str | None = None
 """Of the dashboard of the cluster that this process is connected to."""
 
+_farewell: threading.Thread | None = None
+"""Leaves Ray."""
+
 
 def connect(address: str | None) -> list[Node]:
     """Starts Ray on this machine, or connects to a cluster; returns its nodes.
@@ -58,6 +61,8 @@ def connect(address: str | None) -> list[Node]:
 
     global _web_address  # Ray itself is one a process
     _silence()
+    if _farewell is not None:
+        _farewell.join()
     address = address or os.environ.get("RAY_ADDRESS")
     if not ray.is_initialized():
         try:
@@ -78,13 +83,20 @@ def connect(address: str | None) -> list[Node]:
     ]
 
 
-def leave() -> threading.Thread:
-    """Begins to leave Ray, of which nothing is asked any more, in the background: it may never end."""
+def leave(patience: float = 0.0) -> None:
+    """Begins to leave Ray, of which nothing is asked any more, and waits for so many seconds: it may never end."""
+    global _farewell
+    if _farewell is None or not _farewell.is_alive():
+        _farewell = threading.Thread(target=_shut_down, daemon=True)
+        _farewell.start()
+    _farewell.join(patience)
+
+
+def _shut_down() -> None:
     import ray
 
-    farewell = threading.Thread(target=ray.shutdown, daemon=True)
-    farewell.start()
-    return farewell
+    with contextlib.suppress(Exception):  # of what is gone already
+        ray.shutdown()
 
 
 @contextlib.contextmanager

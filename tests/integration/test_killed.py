@@ -94,6 +94,7 @@ def test_a_sweep_that_is_killed_and_asked_to_stop_ends_as_one_that_is_not(make_s
     assert sorted(rival.wait(600) for rival in rivals) == [0, 2], torn.output
     assert "sweep `fake` is being run by " in torn.output
     assert "Traceback" not in torn.output
+    assert "(raylet)" not in torn.output  # Ray's page about a lost worker
     assert outcome(torn) == outcome(whole)
     assert torn.events() == whole.events()
 

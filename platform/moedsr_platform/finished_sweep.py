@@ -1,6 +1,5 @@
 """A sweep that has finished and is resumed: its table again, and what has gone since. Nothing is started or written."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from moedsr_platform.journal import is_waiting
 from moedsr_platform.progress import Display, result_text
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.sweep_folder import SweepFolder
+from moedsr_platform.sweep_identity import read_identity
 from moedsr_platform.sweep_lock import only_here
 from moedsr_platform.sweep_log import SweepLog, replay
 from moedsr_platform.tracking_store import store_uri, without_password
@@ -87,13 +87,14 @@ def _runs_gone(folder: SweepFolder, board: Board) -> list[str]:
         InputError: the store is gone, does not answer, or is not the one in use.
     """
     from moedsr_platform.run_names import EXPERIMENT, KEY_TAG
-    from moedsr_platform.tracking import IDENTITY
     from moedsr_platform.tracking_client import connect
 
-    identity = json.loads((folder.tracking / IDENTITY).read_text(encoding="utf-8"))
-    key, store, in_use = identity["key"], identity["store"], without_password(store_uri())
-    if store != in_use:
-        raise InputError(f"they are in {store}, the store in use is {in_use}: set MLFLOW_TRACKING_URI to the former")
+    known, in_use = read_identity(folder.tracking), without_password(store_uri())
+    if known.store != in_use:
+        raise InputError(
+            f"they are in {known.store}, the store in use is {in_use}: set MLFLOW_TRACKING_URI to the former"
+        )
+    key = known.key
     client = connect(create=False)
     names = {f"{key}/{row.trial_id}": f"trial {row.number}" for row in board.rows.values()}
     if board.total > 1:

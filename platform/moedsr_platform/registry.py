@@ -1,18 +1,13 @@
-"""MLflow's model registry: a checkpoint becomes a version that loads anywhere, without Ray or pickle."""
+"""MLflow's model registry: a checkpoint of a run becomes one version, however often that is asked."""
 
-import importlib.metadata
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import moedsr
 from moedsr.errors import InputError
-from moedsr_platform.model_reference import CHECKPOINT, check_checkpoint
-from moedsr_platform.run_artifacts import copy_checkpoint
+from moedsr_platform.model_package import model_folder
+from moedsr_platform.model_reference import check_checkpoint
 from moedsr_platform.run_names import COMMIT_TAG, MODE_TAG, OBJECTIVE_TAG, STORE_TAG, SWEEP_TAG
 from moedsr_platform.tracking_client import connect
 from moedsr_platform.verdict import verdict
@@ -20,19 +15,12 @@ from moedsr_platform.verdict import verdict
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
-    from mlflow.models import ModelSignature
 
 MODEL = "moe-dsr"
 CANDIDATE = "candidate"
 METRIC_TAG = "metric."
 STEP_TAG = "moedsr.step"
 EVALUATION_TAG = "moedsr.evaluation"
-
-REQUIREMENTS = (
-    "torch", "e3nn", "torch-cluster", "mdtraj", "biopython", "numba", "scikit-image",
-    "scipy", "numpy", "pandas", "safetensors", "pydantic", "pyyaml", "mlflow-skinny",
-)  # fmt: skip
-"""What using a model imports: no Ray, no Optuna, no plotting, no MLflow server."""
 
 
 def register(
@@ -129,7 +117,7 @@ def _log_model(
         tags=dict(tags),
         params=dict(run.data.params),
     )
-    with _model_folder(checkpoint, run_id, logged.model_id) as folder:
+    with model_folder(checkpoint, run_id, logged.model_id) as folder:
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
     # said twice, it would be an error
@@ -157,74 +145,6 @@ def _half_made(client: "MlflowClient", run: "Run", model: str, step: str) -> "Lo
     """What a registration left that was killed, or whose answer was lost, before there was a version."""
     own = f"source_run_id = '{run.info.run_id}' AND name = '{model}' AND tags.`{STEP_TAG}` = '{step}'"
     return next(iter(client.search_logged_models([run.info.experiment_id], filter_string=own)), None)
-
-
-@contextmanager
-def _model_folder(checkpoint: Path, run_id: str, model_id: str) -> Iterator[Path]:
-    """The model as MLflow stores it, in a temporary folder."""
-    import mlflow
-    from mlflow.models import Model
-
-    with tempfile.TemporaryDirectory(prefix="moedsr-model-") as name:
-        scratch = Path(name)
-        copy_checkpoint(checkpoint, scratch / CHECKPOINT)
-        folder = scratch / "model"
-        mlflow.pyfunc.save_model(
-            folder,
-            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts={CHECKPOINT: str(scratch / CHECKPOINT)},
-            code_paths=[str(_stage_package(scratch / "code"))],
-            signature=_signature(),
-            input_example=_input_example(),
-            pip_requirements=[_pinned(name) for name in REQUIREMENTS],
-            mlflow_model=Model(run_id=run_id, model_id=model_id),
-        )
-        for cache in folder.rglob("__pycache__"):
-            shutil.rmtree(cache)
-        yield folder
-
-
-def _stage_package(folder: Path) -> Path:
-    """The moedsr package without its bundled proteins and pictures."""
-    package = Path(moedsr.__file__).parent
-    unneeded = shutil.ignore_patterns("__pycache__", "mini_atlas", "images")
-    return Path(shutil.copytree(package, folder / "moedsr", ignore=unneeded))
-
-
-def _pinned(name: str) -> str:
-    """``name==version`` of what is installed, without a build's local part such as +cpu."""
-    return f"{name}=={importlib.metadata.version(name).split('+')[0]}"
-
-
-def _signature() -> "ModelSignature":
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import AnyType, Array
-
-    inputs = [
-        ColSpec(DataType.string, "pdb"),
-        ColSpec(Array(AnyType()), "times", required=False),  # as doubles, whole numbers would be refused
-        ColSpec(DataType.long, "resolution", required=False),
-        ColSpec(DataType.string, "chain", required=False),
-    ]
-    outputs = [
-        ColSpec(DataType.long, "structure"),
-        ColSpec(DataType.double, "time"),
-        ColSpec(Array(Array(DataType.double)), "vertices"),
-        ColSpec(Array(Array(DataType.long)), "faces"),
-        ColSpec(DataType.boolean, "touches_border"),
-    ]
-    return ModelSignature(Schema(inputs), Schema(outputs))
-
-
-def _input_example() -> Any:
-    """A whole small protein (20 residues), so that the example is one that really runs."""
-    import pandas as pd
-
-    pdb = Path(moedsr.__file__).parent / "data" / "mini_atlas" / "1l2y_A" / "1l2y_A.pdb"
-    if not pdb.is_file():
-        return None
-    return pd.DataFrame({"pdb": [pdb.read_text(encoding="utf-8")], "times": [[-1.0, 1.0]], "resolution": [64]})
 
 
 def _tags(checkpoint: Path, run: "Run", metrics: Mapping[str, float]) -> dict[str, str]:

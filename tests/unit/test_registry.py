@@ -21,9 +21,10 @@ from moedsr.config import Config
 from moedsr.errors import InputError
 from moedsr_platform import registry
 from moedsr_platform.cli import main
+from moedsr_platform.model_package import REQUIREMENTS
 from moedsr_platform.model_reference import NEEDED, resolve
 from moedsr_platform.promotion import promote
-from moedsr_platform.registry import REQUIREMENTS, register
+from moedsr_platform.registry import register
 from moedsr_platform.tracking import Tracker
 
 CONFIG = '{"evaluation": {"split": "val", "frames": 4}}'
@@ -119,7 +120,7 @@ def test_a_registration_that_is_killed_anywhere_leaves_one_version(
 ) -> None:
     """Killed at each of its requests to the store, and then repeated."""
     (tmp_path / "file").write_text("model")
-    monkeypatch.setattr(registry, "_model_folder", lambda *arguments: contextlib.nullcontext(tmp_path))
+    monkeypatch.setattr(registry, "model_folder", lambda *arguments: contextlib.nullcontext(tmp_path))
     experiment = store.client.get_run(store.trial).info.experiment_id
     for request in itertools.count():
         model, run = f"killed-{answered}-{request}", store.client.create_run(experiment).info.run_id
@@ -181,7 +182,7 @@ def test_a_version_that_a_slow_server_makes_after_it_was_given_up_is_found(
     done_before: str, asked: int, permitted: bool, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("model")
-    monkeypatch.setattr(registry, "_model_folder", lambda *arguments: contextlib.nullcontext(tmp_path))
+    monkeypatch.setattr(registry, "model_folder", lambda *arguments: contextlib.nullcontext(tmp_path))
 
     def refuse(*arguments: object) -> None:
         raise MlflowException("no", error_code=PERMISSION_DENIED)
@@ -205,7 +206,7 @@ def test_a_second_version_that_has_an_alias_stays(
 ) -> None:
     """Somebody uses it."""
     (tmp_path / "file").write_text("model")
-    monkeypatch.setattr(registry, "_model_folder", lambda *arguments: contextlib.nullcontext(tmp_path))
+    monkeypatch.setattr(registry, "model_folder", lambda *arguments: contextlib.nullcontext(tmp_path))
     run = store.client.create_run("0").info.run_id
     assert register(store.checkpoint, run, model="used", alias=None, metrics={}, client=store.client) == "1"
     first = store.client.get_model_version("used", "1")

@@ -47,6 +47,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
 }
 COMMANDS: dict[str, Entry] = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 
+AT_ONCE = ("sweep", "train")
+"""Commands that a signal may cut off at any moment before they hear it themselves: they have no files to clear away."""
+
 EXAMPLES = """\b
 Typical use:
   moedsr sweep sweeps/quickstart.yaml          train and compare several models
@@ -102,7 +105,8 @@ class CommandTable(click.Group):
             hint = f" (did you mean `{close[0]}`?)" if close else ""
             raise InputError(f"unknown command `{args[0]}`{hint}; commands: {', '.join(COMMANDS)}")
         found = super().resolve_command(ctx, args)
-        clear_away()  # the command has its modules
+        if found[0] not in AT_ONCE:
+            clear_away()  # the command has its modules
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -1,12 +1,10 @@
 """`moedsr sweep FILE`."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from moedsr_platform.interruption import watch_signals
 from moedsr_platform.sweep_file import SweepFile
 from moedsr_platform.sweep_loading import load_sweep
 
@@ -39,11 +37,11 @@ def sweep(
     moedsr sweep sweeps/paper_table2.yaml --dry-run   what would it need?
     """
     goes_on = resume or (None if resume_unfinished else False)
-    start(load_sweep, file, resume=goes_on, dry_run=dry_run, name=name, results=results, address=address)
+    start(load_sweep(file), file, resume=goes_on, dry_run=dry_run, name=name, results=results, address=address)
 
 
 def start(
-    load: Callable[[Path], SweepFile],
+    found: SweepFile,
     file: Path,
     *,
     resume: bool | None,
@@ -53,20 +51,6 @@ def start(
     address: str | None,
 ) -> None:
     """What `sweep` and `train` share; ``resume`` None goes on with what is unfinished, and begins where nothing is."""
-    with watch_signals():  # nothing has to be cleared away
-        _start(load(file), file, resume, dry_run=dry_run, name=name, results=results, address=address)
-
-
-def _start(
-    found: SweepFile,
-    file: Path,
-    resume: bool | None,
-    *,
-    dry_run: bool,
-    name: str | None,
-    results: Path | None,
-    address: str | None,
-) -> None:
     if name is not None:
         found = found.renamed(name)
     if results is not None:

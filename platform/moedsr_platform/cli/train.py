@@ -21,4 +21,4 @@ def train(file: Path, resume: bool, dry_run: bool, name: str | None, results: Pa
     \b
     moedsr train sweeps/runs/one_protein_p0.yaml
     """
-    start(load_run, file, resume=resume, dry_run=dry_run, name=name, results=results, address=address)
+    start(load_run(file), file, resume=resume, dry_run=dry_run, name=name, results=results, address=address)

@@ -126,7 +126,6 @@ class SweepListener:
 
         Once the last trial has ended, nothing more is asked of Ray.
 
-
         Args:
             running: ids of the trials that have a process.
             pending: ids of those that have none.

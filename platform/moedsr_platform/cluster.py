@@ -29,10 +29,11 @@ _QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # interruption.py has it
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the new behaviour; its announcement is noise
     "RAY_DEDUP_LOGS": "1",
-    # said in one line of our own: with the trial, the protein, or the sweep that it concerns
-    "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed|Raylet is terminated|killed due to memory pressure",
     "PYTHONWARNINGS": "ignore",
 }
+
+_SAID_BY_US = "A worker died or was killed|Raylet is terminated|killed due to memory pressure"
+"""What Ray prints pages of, and we say in a line with the trial, the protein, or the sweep that it concerns."""
 
 FAREWELL_SECONDS = 3.0
 """For leaving Ray in order: where parts of it are gone, it takes a quarter of a minute, or for ever."""
@@ -54,7 +55,9 @@ def connect(address: str | None) -> list[Node]:
         InputError: no cluster answers.
         JobError: Ray does not start on this machine.
     """
-    for key, value in _QUIET.items():
+    address = address or os.environ.get("RAY_ADDRESS")
+    skipped = _SAID_BY_US if address else f"{_SAID_BY_US}|has been marked dead"  # there, it may be another machine
+    for key, value in {**_QUIET, "RAY_DEDUP_LOGS_SKIP_REGEX": skipped}.items():
         os.environ.setdefault(key, value)
     os.environ["PYTHONPATH"] = _python_path()
     import ray
@@ -63,7 +66,6 @@ def connect(address: str | None) -> list[Node]:
     _silence()
     if _farewell is not None:
         _farewell.join()
-    address = address or os.environ.get("RAY_ADDRESS")
     if not ray.is_initialized():
         try:
             # kept: to ask Ray again is to initialise it again, which takes the signals from whoever handles them

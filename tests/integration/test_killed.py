@@ -222,6 +222,7 @@ def test_killed_and_stopped_while_the_best_is_registered(
     scene = make_scene("last", sampler="random", trials=2, rest="register: {model: moe-dsr, alias: candidate}\n")
     chance = random.Random(0)
     for what in ("everything", "driver", "SIGTERM") * 2:
+        (scene.sweep / "finished").unlink(missing_ok=True)  # whoever was asked to stop may have come to the end
         said = scene.output.count("\nbest: trial") if scene.begun else 0
         process = scene.start(resume=scene.begun)
         scene.wait_for(lambda: scene.output.count("\nbest: trial") > said, process)  # noqa: B023

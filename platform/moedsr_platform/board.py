@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from moedsr_platform.search_space import describe
 from moedsr_platform.seed_means import SEED, by_point, mean_text
+
+if TYPE_CHECKING:
+    from moedsr_platform.sweep_file import SweepFile
 
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
 COLUMNS = ("val/iou", "naive/iou", "oracle/iou", "val/gap_closed")
@@ -52,6 +55,18 @@ class Board:
         self.total = total
         self.steps = steps
         self.rows: dict[str, Row] = {}
+
+    @classmethod
+    def of(cls, sweep: "SweepFile") -> Self:
+        """Of a sweep that has no trial yet."""
+        return cls(
+            metric=sweep.objective.metric,
+            mode=sweep.objective.mode,
+            total=sweep.points * sweep.seeds,
+            steps=sweep.base.training.steps,
+            memorised=sweep.base.evaluation.scope == "trained",
+            second=(sweep.objectives[1].metric, sweep.objectives[1].mode) if len(sweep.objectives) > 1 else None,
+        )
 
     def ask(self, trial_id: str, params: Mapping[str, Any]) -> Row:
         """The searcher gave a trial; it waits for its resources."""

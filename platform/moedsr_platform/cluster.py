@@ -1,9 +1,13 @@
 """The Ray cluster: connecting to it quietly, and what it has."""
 
+import contextlib
 import json
 import logging
 import os
+import signal
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +32,17 @@ _QUIET = {
     "PYTHONWARNINGS": "ignore",
 }
 
+_SAID_BY_US = "A worker died or was killed|Raylet is terminated|killed due to memory pressure"
+"""What Ray prints pages of, and we say in a line with the trial, the protein, or the sweep that it concerns."""
+
+FAREWELL_SECONDS = 3.0
+"""For leaving Ray in order: where parts of it are gone, it takes a quarter of a minute, or for ever."""
+
 _web_address: str | None = None
 """Of the dashboard of the cluster that this process is connected to."""
+
+_farewell: threading.Thread | None = None
+"""Leaves Ray."""
 
 
 def connect(address: str | None) -> list[Node]:
@@ -42,28 +55,61 @@ def connect(address: str | None) -> list[Node]:
         InputError: no cluster answers.
         JobError: Ray does not start on this machine.
     """
-    for key, value in _QUIET.items():
+    address = address or os.environ.get("RAY_ADDRESS")
+    skipped = _SAID_BY_US if address else f"{_SAID_BY_US}|has been marked dead"  # there, it may be another machine
+    for key, value in {**_QUIET, "RAY_DEDUP_LOGS_SKIP_REGEX": skipped}.items():
         os.environ.setdefault(key, value)
     os.environ["PYTHONPATH"] = _python_path()
     import ray
 
     global _web_address  # Ray itself is one a process
     _silence()
-    address = address or os.environ.get("RAY_ADDRESS")
+    if _farewell is not None:
+        _farewell.join()
     if not ray.is_initialized():
         try:
             # kept: to ask Ray again is to initialise it again, which takes the signals from whoever handles them
-            _web_address = _init(address).address_info.get("webui_url")
+            with _sigterm_kept():
+                _web_address = _init(address).address_info.get("webui_url")
         except Exception as error:  # Ray's own, of the plainest kind, when a part of it dies while it starts
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             if address and isinstance(error, ConnectionError | TimeoutError | RuntimeError | ValueError):
                 raise InputError(f"no Ray cluster answers at {address}: {reason}") from None
             raise JobError(f"Ray did not start: {reason} The same command tries again.") from None
+        except SystemExit:  # Ray's own answer to SIGTERM while it starts, by now handled again as it was before
+            signal.raise_signal(signal.SIGTERM)
     return [
         Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def leave(patience: float = 0.0) -> None:
+    """Begins to leave Ray, of which nothing is asked any more, and waits for so many seconds: it may never end."""
+    global _farewell
+    if _farewell is None or not _farewell.is_alive():
+        _farewell = threading.Thread(target=_shut_down, daemon=True)
+        _farewell.start()
+    _farewell.join(patience)
+
+
+def _shut_down() -> None:
+    import ray
+
+    with contextlib.suppress(Exception):  # of what is gone already
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself when it starts, to leave without a word."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def job_id() -> str | None:

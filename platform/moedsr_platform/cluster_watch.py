@@ -1,8 +1,10 @@
 """Notices that Ray is gone from this machine, so that a sweep ends with a word instead of waiting for ever.
 
-When the whole cluster's head is gone, Ray itself ends the driver after a minute.
+When the whole cluster's head is gone, Ray itself ends the driver after a minute, unless the last trial ends before.
 """
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable
 
@@ -10,7 +12,7 @@ EVERY_SECONDS = 5.0
 
 
 class ClusterWatch:
-    """Looks now and then.
+    """Looks now and then, in the background: a head that is gone does not answer.
 
     Args:
         here: whether the cluster still counts this machine's node (its raylet) as alive.
@@ -19,14 +21,21 @@ class ClusterWatch:
     def __init__(self, here: Callable[[], bool]) -> None:
         self._here = here
         self._looked = time.monotonic()
+        self._look = threading.Thread(target=self._ask, daemon=True)  # the latest
+        self._gone = False
 
     def lost(self) -> str | None:
         """What is gone for good; None as far as is known."""
         now = time.monotonic()
-        if now - self._looked < EVERY_SECONDS:
-            return None
-        self._looked = now
-        return None if self._here() else "Ray on this machine is gone"
+        if now - self._looked >= EVERY_SECONDS and not self._look.is_alive():
+            self._looked = now
+            self._look = threading.Thread(target=self._ask, daemon=True)
+            self._look.start()
+        return "Ray on this machine is gone" if self._gone else None
+
+    def _ask(self) -> None:
+        with contextlib.suppress(Exception):  # no answer is none to go by
+            self._gone = not self._here()
 
 
 def watch_cluster() -> ClusterWatch:

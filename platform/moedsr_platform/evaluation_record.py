@@ -29,7 +29,10 @@ class EvaluationRecord:
     evaluation: Evaluation
 
     def log(self, client: "MlflowClient", run_id: str) -> None:
-        """Artifact ``evaluation/<split>.json`` and metrics ``<split>/iou`` …; replaces an earlier one."""
+        """Artifact ``evaluation/<split>.json`` and metrics ``evaluation/<split>/iou`` …; replaces an earlier one.
+
+        ``val/iou`` … are the trial's own curves, on fewer frames and a coarser grid.
+        """
         from mlflow.entities import Metric
 
         content = {
@@ -43,7 +46,9 @@ class EvaluationRecord:
         numbers["gap_closed"] = self.evaluation.mean_gap_closed()
         now = time.time_ns() // 1_000_000
         metrics = [
-            Metric(f"{self.split}/{name}", value, now, 0) for name, value in numbers.items() if math.isfinite(value)
+            Metric(f"{FOLDER}/{self.split}/{name}", value, now, 0)
+            for name, value in numbers.items()
+            if math.isfinite(value)
         ]
         client.log_batch(run_id, metrics=metrics)
 

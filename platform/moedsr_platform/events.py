@@ -124,10 +124,15 @@ class SweepListener:
     def tick(self, running: list[str], pending: list[str]) -> None:
         """Time passes: says what trials wait for, and, once asked to, has them save themselves and end.
 
+        Once the last trial has ended, nothing more is asked of Ray.
+
         Args:
             running: ids of the trials that have a process.
             pending: ids of those that have none.
         """
+        if not self.board.unfinished:
+            self.over = True
+            return
         if (gone := self.cluster.lost()) is not None:
             self.interruption.ask(gone)
         if self.interruption.asked is None:
@@ -162,6 +167,14 @@ class SweepListener:
             self.ended(trial_id, self.spec.trial_folder(trial_id).failure or reason_of(error))
 
 
+class SessionOver(BaseException):
+    """Every trial has ended, has saved itself, or has had its time: Tune's loop is left.
+
+    Tune itself would clean up before it returns, which asks of Ray what ends with this process in any case, and waits
+    for an answer even if Ray is gone.
+    """
+
+
 class TrialEvents(tune.Callback):
     """Tune's callback. Tune pickles it with the experiment, so that what it tells stays in this process."""
 
@@ -182,6 +195,8 @@ class TrialEvents(tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         by_status = [[trial.trial_id for trial in trials if trial.status == name] for name in ("RUNNING", "PENDING")]
         self._tell(lambda listener: listener.tick(*by_status))
+        if self.listener is not None and self.listener.over:
+            raise SessionOver
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         error = at_hand() or trial.get_pickled_error()
@@ -199,13 +214,3 @@ class TrialEvents(tune.Callback):
                 raise
             listener.unwritable, listener.over = error, True
             listener.interruption.ask(str(error))
-
-
-class EndOfSession(tune.Stopper):
-    """Ends Tune's loop once every trial has saved itself, or has had its time."""
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return TrialEvents.listener is not None and TrialEvents.listener.over

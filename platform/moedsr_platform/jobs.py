@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moedsr.errors import InputError, JobError
+from moedsr.errors import InputError, InterruptedJobError, JobError
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -44,10 +44,11 @@ def submit(file: Path, folder: Path, address: str, arguments: tuple[str, ...], e
     echo(f"job {job} at {address}: {entrypoint}\n")
     try:
         asyncio.run(_follow(client, job, echo))
-    except KeyboardInterrupt:
-        raise JobError(
+    except KeyboardInterrupt as error:
+        raise InterruptedJobError(
             f"no longer following job {job}, which goes on; see it: ray job logs --follow --address {address} {job}; "
-            f"stop it: ray job stop --address {address} {job}"
+            f"stop it: ray job stop --address {address} {job}",
+            *error.args,
         ) from None
     status = client.get_job_status(job)
     if str(status) != "SUCCEEDED":

@@ -95,7 +95,7 @@ def prepare_store(
 
     Raises:
         InputError: no protein could be prepared, a store of other settings lies there, or it cannot be written.
-        JobError: interrupted; or Ray is gone, or processes that the store needed.
+        JobError: Ray is gone, or processes that the store needed.
     """
     started = start_store(folder, settings)
     entries, set_aside = _prepare_all(source, settings, str(folder.absolute()), echo)
@@ -126,20 +126,19 @@ def _prepare_all(
     ensembles += find_remote_ensembles(source) if is_remote(source) else find_ensembles(source, set_aside)
     total = len(ensembles) + len(set_aside)
     entries: list[ProteinEntry] = []
-    try:
-        with watch_signals():
-            echo(f"preparing {total} proteins, {settings.frames} frames each, into {target}")
-            for name, outcome in outcomes(ensembles, settings, target, echo):
-                if isinstance(outcome, ProteinEntry):
-                    entries.append(outcome)
-                    echo(f"prepared {name} ({len(entries)} of {total})")
-                else:
-                    set_aside[name] = outcome
-                    echo(f"set aside {name}: {outcome}")
-    except KeyboardInterrupt:
-        raise JobError(
-            f"interrupted with {len(entries)} of {total} proteins prepared; the same command goes on from there"
-        ) from None
+
+    def last_words() -> str:
+        return f"interrupted with {len(entries)} of {total} proteins prepared; the same command goes on from there"
+
+    with watch_signals(last_words):
+        echo(f"preparing {total} proteins, {settings.frames} frames each, into {target}")
+        for name, outcome in outcomes(ensembles, settings, target, echo):
+            if isinstance(outcome, ProteinEntry):
+                entries.append(outcome)
+                echo(f"prepared {name} ({len(entries)} of {total})")
+            else:
+                set_aside[name] = outcome
+                echo(f"set aside {name}: {outcome}")
     if not entries:
         name, reason = next(iter(set_aside.items()))
         raise (JobError if isinstance(reason, ProcessesLost) else InputError)(

@@ -1,18 +1,13 @@
-"""MLflow's model registry: a checkpoint becomes a version that loads anywhere, without Ray or pickle."""
+"""MLflow's model registry: a checkpoint of a run becomes one version, however often that is asked."""
 
-import importlib.metadata
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import moedsr
 from moedsr.errors import InputError
-from moedsr_platform.model_reference import CHECKPOINT, check_checkpoint
-from moedsr_platform.run_artifacts import copy_checkpoint
+from moedsr_platform.model_package import model_folder
+from moedsr_platform.model_reference import check_checkpoint
 from moedsr_platform.run_names import COMMIT_TAG, MODE_TAG, OBJECTIVE_TAG, STORE_TAG, SWEEP_TAG
 from moedsr_platform.tracking_client import connect
 from moedsr_platform.verdict import verdict
@@ -20,20 +15,12 @@ from moedsr_platform.verdict import verdict
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
-    from mlflow.entities.model_registry import ModelVersion
-    from mlflow.models import ModelSignature
 
 MODEL = "moe-dsr"
 CANDIDATE = "candidate"
 METRIC_TAG = "metric."
 STEP_TAG = "moedsr.step"
 EVALUATION_TAG = "moedsr.evaluation"
-
-REQUIREMENTS = (
-    "torch", "e3nn", "torch-cluster", "mdtraj", "biopython", "numba", "scikit-image",
-    "scipy", "numpy", "pandas", "safetensors", "pydantic", "pyyaml", "mlflow-skinny",
-)  # fmt: skip
-"""What using a model imports: no Ray, no Optuna, no plotting, no MLflow server."""
 
 
 def register(
@@ -70,7 +57,12 @@ def register(
     _ensure_model(client, model)
     version = _same_version(client, model, run_id, tags[STEP_TAG])
     if version is None:
-        version = _create_version(client, checkpoint, run_id, model, tags)
+        logged = _log_model(client, checkpoint, run_id, model, tags)
+        version = _same_version(client, model, run_id, tags[STEP_TAG])  # a slow server may have made it meanwhile
+    if version is None:
+        _create_version(client, run_id, model, logged, tags)
+        version = _same_version(client, model, run_id, tags[STEP_TAG])
+    assert version is not None
     if alias:
         client.set_registered_model_alias(model, alias, version)
     return version
@@ -91,13 +83,30 @@ def _ensure_model(client: "MlflowClient", model: str) -> None:
 
 
 def _same_version(client: "MlflowClient", model: str, run_id: str, step: str) -> str | None:
-    for version in client.search_model_versions(f"name = '{model}'"):
-        if version.run_id == run_id and version.tags.get(STEP_TAG) == step:
-            return str(version.version)
-    return None
+    """The version of this run and step, the first one.
+
+    Where there are more, a slow server made them of requests that were given up: those that no alias names are deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    made = client.search_model_versions(f"name = '{model}' AND run_id = '{run_id}'")
+    same = [version for version in made if version.tags.get(STEP_TAG) == step]
+    # those that are found by searching do not say so themselves
+    named = {str(version) for version in client.get_registered_model(model).aliases.values()}
+    same.sort(key=lambda version: (str(version.version) not in named, int(version.version)))
+    for spare in (version for version in same[1:] if str(version.version) not in named):
+        try:
+            client.delete_model_version(model, spare.version)
+        except MlflowException as error:
+            if error.error_code != "PERMISSION_DENIED":  # who may write may not always delete
+                raise
+    return str(same[0].version) if same else None
 
 
-def _create_version(client: "MlflowClient", checkpoint: Path, run_id: str, model: str, tags: Mapping[str, str]) -> str:
+def _log_model(
+    client: "MlflowClient", checkpoint: Path, run_id: str, model: str, tags: Mapping[str, str]
+) -> "LoggedModel":
+    """The model's files, with the run."""
     from mlflow.entities import LoggedModelOutput
 
     run = client.get_run(run_id)
@@ -108,14 +117,20 @@ def _create_version(client: "MlflowClient", checkpoint: Path, run_id: str, model
         tags=dict(tags),
         params=dict(run.data.params),
     )
-    with _model_folder(checkpoint, run_id, logged.model_id) as folder:
+    with model_folder(checkpoint, run_id, logged.model_id) as folder:
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
     # said twice, it would be an error
     if logged.model_id not in {output.model_id for output in run.outputs.model_outputs}:
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=int(tags[STEP_TAG]))])
+    return logged
+
+
+def _create_version(
+    client: "MlflowClient", run_id: str, model: str, logged: "LoggedModel", tags: Mapping[str, str]
+) -> None:
     behind_server = client.tracking_uri.startswith("http")
-    version: ModelVersion = client.create_model_version(
+    client.create_model_version(
         model,
         # a server looks the model up itself and refuses paths; without one MLflow would ask its global store
         source=f"models:/{logged.model_id}" if behind_server else logged.artifact_location,
@@ -124,81 +139,12 @@ def _create_version(client: "MlflowClient", checkpoint: Path, run_id: str, model
         description=_description(tags),
         model_id=logged.model_id,
     )
-    return str(version.version)
 
 
 def _half_made(client: "MlflowClient", run: "Run", model: str, step: str) -> "LoggedModel | None":
     """What a registration left that was killed, or whose answer was lost, before there was a version."""
     own = f"source_run_id = '{run.info.run_id}' AND name = '{model}' AND tags.`{STEP_TAG}` = '{step}'"
     return next(iter(client.search_logged_models([run.info.experiment_id], filter_string=own)), None)
-
-
-@contextmanager
-def _model_folder(checkpoint: Path, run_id: str, model_id: str) -> Iterator[Path]:
-    """The model as MLflow stores it, in a temporary folder."""
-    import mlflow
-    from mlflow.models import Model
-
-    with tempfile.TemporaryDirectory(prefix="moedsr-model-") as name:
-        scratch = Path(name)
-        copy_checkpoint(checkpoint, scratch / CHECKPOINT)
-        folder = scratch / "model"
-        mlflow.pyfunc.save_model(
-            folder,
-            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts={CHECKPOINT: str(scratch / CHECKPOINT)},
-            code_paths=[str(_stage_package(scratch / "code"))],
-            signature=_signature(),
-            input_example=_input_example(),
-            pip_requirements=[_pinned(name) for name in REQUIREMENTS],
-            mlflow_model=Model(run_id=run_id, model_id=model_id),
-        )
-        for cache in folder.rglob("__pycache__"):
-            shutil.rmtree(cache)
-        yield folder
-
-
-def _stage_package(folder: Path) -> Path:
-    """The moedsr package without its bundled proteins and pictures."""
-    package = Path(moedsr.__file__).parent
-    unneeded = shutil.ignore_patterns("__pycache__", "mini_atlas", "images")
-    return Path(shutil.copytree(package, folder / "moedsr", ignore=unneeded))
-
-
-def _pinned(name: str) -> str:
-    """``name==version`` of what is installed, without a build's local part such as +cpu."""
-    return f"{name}=={importlib.metadata.version(name).split('+')[0]}"
-
-
-def _signature() -> "ModelSignature":
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import AnyType, Array
-
-    inputs = [
-        ColSpec(DataType.string, "pdb"),
-        ColSpec(Array(AnyType()), "times", required=False),  # as doubles, whole numbers would be refused
-        ColSpec(DataType.long, "resolution", required=False),
-        ColSpec(DataType.string, "chain", required=False),
-    ]
-    outputs = [
-        ColSpec(DataType.long, "structure"),
-        ColSpec(DataType.double, "time"),
-        ColSpec(Array(Array(DataType.double)), "vertices"),
-        ColSpec(Array(Array(DataType.long)), "faces"),
-        ColSpec(DataType.boolean, "touches_border"),
-    ]
-    return ModelSignature(Schema(inputs), Schema(outputs))
-
-
-def _input_example() -> Any:
-    """A whole small protein (20 residues), so that the example is one that really runs."""
-    import pandas as pd
-
-    pdb = Path(moedsr.__file__).parent / "data" / "mini_atlas" / "1l2y_A" / "1l2y_A.pdb"
-    if not pdb.is_file():
-        return None
-    return pd.DataFrame({"pdb": [pdb.read_text(encoding="utf-8")], "times": [[-1.0, 1.0]], "resolution": [64]})
 
 
 def _tags(checkpoint: Path, run: "Run", metrics: Mapping[str, float]) -> dict[str, str]:

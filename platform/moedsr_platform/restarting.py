@@ -18,10 +18,14 @@ _PR_SET_PDEATHSIG = 1  # of Linux's prctl
 def main(arguments: list[str], restarts: int = RESTARTS) -> int:
     """Runs the command; returns its exit code, 128 and the signal's number where a signal ended it."""
     asked: list[int] = []
+    missed: list[int] = []  # before there was a command
+    child: subprocess.Popen[bytes] | None = None
 
     def hear(number: int, frame: FrameType | None) -> None:
         asked.append(number)
-        with contextlib.suppress(ProcessLookupError):
+        if child is None:
+            missed.append(number)
+        else:
             child.send_signal(number)
 
     command = [sys.executable, "-m", "moedsr_platform", *arguments]
@@ -29,10 +33,13 @@ def main(arguments: list[str], restarts: int = RESTARTS) -> int:
         signal.signal(number, hear)
     for left in range(restarts, -1, -1):
         child = subprocess.Popen(command, preexec_fn=_end_with_parent)
+        while missed:
+            child.send_signal(missed.pop())
         code = child.wait()
         if code >= 0 or asked or not left:
             break
         name = signal.Signals(-code).name
+        child = None
         sys.stderr.write(f"moedsr: the sweep's driver was ended by {name}; it is started again and goes on\n")
     return code if code >= 0 else 128 - code
 

@@ -7,7 +7,7 @@ looked for before it is made, a step is stored once, a file or tag is overwritte
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from moedsr.errors import InputError
@@ -15,12 +15,9 @@ from moedsr_platform.journal import Request
 from moedsr_platform.outbox import Point
 from moedsr_platform.routing_report import RoutingHistory
 from moedsr_platform.run_artifacts import add_routing, take_staged
+from moedsr_platform.run_index import RunIndex
 from moedsr_platform.run_names import KEY_TAG, PARENT_TAG, STATE_TAG
 from moedsr_platform.sweep_page import MODE, PICTURES, VIEW_TAG, view_address
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Run
 
 LONGEST_VALUE = 6000  # characters of a parameter
 LONGEST_TAG = 8000
@@ -31,34 +28,24 @@ LOAD_METRIC, ENTROPY_METRIC = "routing/load_", "routing/entropy"
 class RunWriter:
     """Carries requests out.
 
-    Runs are named by keys, which the journal can hold before a server has given the run its id; the tag
-    ``moedsr.run_key`` finds the run again.
-
     Args:
-        client: of the store.
-        experiment: name; made where it is missing.
-        artifacts: where a new experiment's files lie; None lets the server decide.
+        runs: of the experiment, by the keys that requests name them by.
         files: folder of the files that wait to be uploaded.
         metrics: adds points to a run by a shorter way than MLflow's, False where it cannot; None: there is none.
     """
 
     def __init__(
         self,
-        client: "MlflowClient",
-        experiment: str,
-        artifacts: str | None,
+        runs: RunIndex,
         files: Path,
         metrics: Callable[[str, Sequence[Point]], bool] | None = None,
     ) -> None:
-        self.client = client
-        self.experiment = experiment
+        self.client = runs.client
         self.versions: dict[str, str | Exception] = {}  # run -> its registered version, or why there is none
         self.abandoned = 0
-        self._artifacts = artifacts
+        self._runs = runs
         self._files = files
         self._add_quickly = metrics
-        self._experiment_id: str | None = None
-        self._run_ids: dict[str, str] = {}
         self._last_steps: dict[str, dict[str, int]] = {}  # run -> metric -> last step in the store
 
     def send(self, request: Request) -> None:
@@ -67,42 +54,6 @@ class RunWriter:
         getattr(self, f"do_{request['kind']}")(request["run"], **arguments)
 
     # runs
-
-    def experiment_id(self) -> str:
-        """The experiment, made where it is missing.
-
-        Raises:
-            InputError: it was deleted.
-        """
-        if self._experiment_id is None:
-            found = self.client.get_experiment_by_name(self.experiment) or self._new_experiment()
-            if found.lifecycle_stage != "active":
-                where = self.client.tracking_uri
-                raise InputError(f"experiment {self.experiment!r} is deleted in {where}: restore it, or name another")
-            self._experiment_id = found.experiment_id
-        return self._experiment_id
-
-    def _new_experiment(self) -> "Experiment":
-        try:
-            self.client.create_experiment(self.experiment, artifact_location=self._artifacts)
-        except Exception:  # each kind of store has its own for one that another sweep made in this moment
-            if (found := self.client.get_experiment_by_name(self.experiment)) is None:
-                raise
-            return found
-        return self.client.get_experiment_by_name(self.experiment)
-
-    def run_id(self, run: str) -> str:
-        """The id that the store gave a run.
-
-        Raises:
-            InputError: there is no such run.
-        """
-        if run not in self._run_ids:
-            found = self._find(run)
-            if found is None:
-                raise InputError(f"no run with the tag {KEY_TAG} = {run}: was it deleted?")
-            self._run_ids[run] = found.info.run_id
-        return self._run_ids[run]
 
     def do_begin(
         self,
@@ -114,12 +65,12 @@ class RunWriter:
         reopen: bool,
     ) -> None:
         """A run begins, or goes on after it had ended; ``reopen`` False leaves one that has ended as it is."""
-        found = self._find(run)
+        found = self._runs.find(run)
         if found is None:
-            own = {**tags, KEY_TAG: run, STATE_TAG: "RUNNING", **({PARENT_TAG: self.run_id(parent)} if parent else {})}
-            found = self.client.create_run(self.experiment_id(), run_name=name, tags=_short(own))
+            own = {STATE_TAG: "RUNNING", **({PARENT_TAG: self._runs.run_id(parent)} if parent else {})}
+            found = self._runs.create(run, name, _short({**tags, **own}))
             self._last_steps[run] = {}
-        run_id = self._run_ids[run] = found.info.run_id
+        run_id = found.info.run_id
         if found.info.status != "RUNNING":
             if not reopen:
                 return
@@ -130,12 +81,12 @@ class RunWriter:
     def do_end(self, run: str, status: str, tags: Mapping[str, str]) -> None:
         """Tags, then the status that ends the run."""
         self.do_tags(run, tags)
-        self.client.set_terminated(self.run_id(run), status)
-        self._drop_spare(run)
+        self.client.set_terminated(self._runs.run_id(run), status)
+        self._runs.drop_spare(run)
 
     def do_abandon(self, run: str) -> None:
         """Ends a sweep's run and those of its trials where they are shown as running."""
-        for found in self._running(run):
+        for found in self._runs.running(run):
             self.do_end(found.data.tags[KEY_TAG], "KILLED", {STATE_TAG: "WAITING"})
             self.abandoned += 1
 
@@ -143,11 +94,11 @@ class RunWriter:
         """Sets tags."""
         from mlflow.entities import RunTag
 
-        self.client.log_batch(self.run_id(run), tags=[RunTag(key, value) for key, value in _short(tags).items()])
+        self.client.log_batch(self._runs.run_id(run), tags=[RunTag(key, value) for key, value in _short(tags).items()])
 
     def do_view(self, run: str, state: str) -> None:
         """The view of MLflow's UI that compares the trials of a sweep, under the key of its run."""
-        self.client.set_experiment_tag(self.experiment_id(), f"{VIEW_TAG}{run}", state)
+        self.client.set_experiment_tag(self._runs.experiment_id(), f"{VIEW_TAG}{run}", state)
 
     def do_note(
         self, run: str, text: str, links: Mapping[str, str], best: str | None, compared: str | None = None
@@ -156,12 +107,12 @@ class RunWriter:
 
         ``compared``: the run whose trials a view compares.
         """
-        shown = {"compare the trials": f"#{view_address(self.experiment_id(), compared)}"} if compared else {}
+        shown = {"compare the trials": f"#{view_address(self._runs.experiment_id(), compared)}"} if compared else {}
         pictures = []
         if best is not None:
-            best_id = self.run_id(best)
+            best_id = self._runs.run_id(best)
             if best != run:
-                shown["the best trial"] = f"#/experiments/{self.experiment_id()}/runs/{best_id}?{MODE}"
+                shown["the best trial"] = f"#/experiments/{self._runs.experiment_id()}/runs/{best_id}?{MODE}"
             there = {file.path for path in PICTURES for file in self.client.list_artifacts(best_id, path.split("/")[0])}
             address = f"get-artifact?run_uuid={best_id}&path="
             pictures = [f"![{path}]({address}{quote(path, safe='')})" for path in PICTURES if path in there]
@@ -170,37 +121,7 @@ class RunWriter:
 
     def do_best(self, run: str, tag: str, best: str) -> None:
         """Notes the id of a sweep's best run as its tag."""
-        self.do_tags(run, {tag: self.run_id(best)})
-
-    def _find(self, run: str) -> "Run | None":
-        """Of several the one that was written to: the others' ids were never known."""
-        found = self.client.search_runs(
-            [self.experiment_id()], f"tags.`{KEY_TAG}` = '{run}'", order_by=["start_time ASC"]
-        )
-        return min(found, key=lambda one: not (one.data.params or one.data.metrics), default=None)
-
-    def _drop_spare(self, run: str) -> None:
-        """Deletes what a slow server made of requests that were given up: for this run, or for a sweep's trials.
-
-        Such a run may come to be after it was looked for, and made again.
-        """
-        from mlflow.exceptions import MlflowException
-
-        for found in self._running(run):
-            run_id = found.info.run_id
-            if run_id == self.run_id(found.data.tags[KEY_TAG]):
-                continue
-            try:
-                self.client.delete_run(run_id)
-            except MlflowException as error:
-                if error.error_code != "PERMISSION_DENIED":  # who may write may not always delete
-                    raise
-                self.client.set_terminated(run_id, "KILLED")
-
-    def _running(self, run: str) -> "Sequence[Run]":
-        """Runs of this key, and of a sweep's trials, that are shown as running."""
-        shown = f"attributes.status = 'RUNNING' AND tags.`{KEY_TAG}` LIKE '{run}%'"
-        return self.client.search_runs([self.experiment_id()], shown)
+        self.do_tags(run, {tag: self._runs.run_id(best)})
 
     def _params(self, run_id: str, params: Mapping[str, str]) -> None:
         from mlflow.entities import Param
@@ -222,7 +143,7 @@ class RunWriter:
                 new.append(point)
         if new:
             self._last_steps.pop(run)  # what the store has is not known until it answers
-            self._add(self.run_id(run), new)
+            self._add(self._runs.run_id(run), new)
             self._last_steps[run] = ahead
 
     def _add(self, run_id: str, points: Sequence[Point]) -> None:
@@ -234,7 +155,7 @@ class RunWriter:
 
     def _steps_in_store(self, run: str) -> dict[str, int]:
         if run not in self._last_steps:
-            latest = self.client.get_run(self.run_id(run)).to_proto().data.metrics
+            latest = self.client.get_run(self._runs.run_id(run)).to_proto().data.metrics
             self._last_steps[run] = {metric.key: metric.step for metric in latest}
         return self._last_steps[run]
 
@@ -242,7 +163,7 @@ class RunWriter:
 
     def do_text(self, run: str, file: str, text: str) -> None:
         """A small text file."""
-        self.client.log_text(self.run_id(run), text, file)
+        self.client.log_text(self._runs.run_id(run), text, file)
 
     def do_upload(self, run: str, folder: str) -> None:
         """A staged checkpoint with its routing tables and pictures; the staged copy is removed."""
@@ -250,13 +171,13 @@ class RunWriter:
         if staged is None:
             return  # it was sent before, or a later checkpoint has taken its place
         add_routing(staged, self._routing_history(run))
-        self.client.log_artifacts(self.run_id(run), str(staged))
+        self.client.log_artifacts(self._runs.run_id(run), str(staged))
         shutil.rmtree(staged, ignore_errors=True)
 
     def _routing_history(self, run: str) -> RoutingHistory:
         def points(name: str) -> list[tuple[int, float]]:
             return sorted(
-                (metric.step, metric.value) for metric in self.client.get_metric_history(self.run_id(run), name)
+                (metric.step, metric.value) for metric in self.client.get_metric_history(self._runs.run_id(run), name)
             )
 
         names = self._steps_in_store(run)
@@ -276,7 +197,7 @@ class RunWriter:
 
         try:
             self.versions[run] = register(
-                Path(checkpoint), self.run_id(run), model=model, alias=alias, metrics=metrics, client=self.client
+                Path(checkpoint), self._runs.run_id(run), model=model, alias=alias, metrics=metrics, client=self.client
             )
         except Exception as error:
             if is_permanent(error):

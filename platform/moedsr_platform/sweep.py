@@ -4,11 +4,12 @@ import contextlib
 import shutil
 from typing import TYPE_CHECKING
 
-from moedsr.errors import InputError, JobError
+from moedsr.errors import InputError
 from moedsr.source_version import git_commit
 from moedsr_platform import cluster
 from moedsr_platform.abandoned import dismiss, outlive
 from moedsr_platform.board import Board
+from moedsr_platform.finished_sweep import is_done, show_again
 from moedsr_platform.interruption import Interruption, watch_signals
 from moedsr_platform.nodes import needs, offers
 from moedsr_platform.progress import Display, display
@@ -37,25 +38,29 @@ def run_sweep(request: Request, show: Display | None = None) -> Board:
     """
     sweep, show = request.sweep, show or display()
     folder = old_folder(sweep) if request.resume else None
+    if folder is not None and is_done(folder, sweep):
+        return show_again(folder, sweep, show)
     if folder is None and (left := unfinished(sweep)) is not None:
         show.say(f"begins anew: `{left.sweep_id}`, with the same settings, is unfinished; --resume goes on with that")
+
+    def last_words() -> str:
+        show.stop()
+        kept = "what was prepared is kept" if folder is None else "finished trials are kept"
+        return f"interrupted; {kept}. Go on with: {again(request, resume=folder is not None)}"
+
     fresh: SweepFolder | None = None
-    with watch_signals() as interruption:
-        try:
-            with contextlib.ExitStack() as held:
-                watcher = None if folder is None else _take(folder, held)
-                setup = set_up(request, folder, show, interruption)
-                if folder is None or watcher is None:
-                    folder = fresh = new_folder(sweep, request.file)
-                    watcher = _take(folder, held)
-                return _run(request, folder, setup, show, interruption, watcher, held)
-        except InputError:  # such as a storage that cannot be used: nothing has begun
-            if fresh is not None and not fresh.begun:
-                shutil.rmtree(fresh.path, ignore_errors=True)
-            raise
-        except (KeyboardInterrupt, SystemExit):  # the latter: Ray's own answer to SIGTERM while it starts
-            kept = "what was prepared is kept" if folder is None else "finished trials are kept"
-            raise JobError(f"interrupted; {kept}. Go on with: {again(request, resume=folder is not None)}") from None
+    try:
+        with watch_signals(last_words) as interruption, contextlib.ExitStack() as held:
+            watcher = None if folder is None else _take(folder, held)
+            setup = set_up(request, folder, show)
+            if folder is None or watcher is None:
+                folder = fresh = new_folder(sweep, request.file)
+                watcher = _take(folder, held)
+            return _run(request, folder, setup, show, interruption, watcher, held)
+    except InputError:  # such as a storage that cannot be used: nothing has begun
+        if fresh is not None and not fresh.begun:
+            shutil.rmtree(fresh.path, ignore_errors=True)
+        raise
 
 
 def _take(folder: SweepFolder, held: contextlib.ExitStack) -> "subprocess.Popen[bytes]":
@@ -87,14 +92,7 @@ def _run(
         train=request.train,
         stores={data.prepare.model_dump_json(): str(store.path) for data, store in setup.made},
     )
-    board = Board(
-        metric=sweep.objective.metric,
-        mode=sweep.objective.mode,
-        total=sweep.points * sweep.seeds,
-        steps=sweep.base.training.steps,
-        memorised=sweep.base.evaluation.scope == "trained",
-        second=(sweep.objectives[1].metric, sweep.objectives[1].mode) if len(sweep.objectives) > 1 else None,
-    )
+    board = Board.of(sweep)
     trials = f"{board.total} trials" if board.total > 1 else "one trial"
     show.say(
         f"sweep {folder.sweep_id}: {trials} of {board.steps} steps, "

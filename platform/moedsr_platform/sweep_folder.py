@@ -26,7 +26,7 @@ class SweepFolder:
     sweep.yaml   the file as it was
     log.jsonl    what happened, in order: a resumed sweep is made of it
     lock         held by the process that runs the sweep
-    finished     made when all is done
+    finished     made when all is done, and says what that was
     trials.json  the result table so far, to read
     optuna.db    the search, unless `storage` names another database
     tune/        Tune's own files, of no further use

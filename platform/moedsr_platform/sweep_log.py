@@ -107,7 +107,7 @@ class Search(Protocol):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None: ...
 
 
-def replay(log: SweepLog, board: Board, search: Search, scheduler: Any) -> None:
+def replay(log: SweepLog, board: Board, search: Search | None = None, scheduler: Any = None) -> None:
     """Tell board, searcher and scheduler (None: there is none) all that happened, as Tune told it then.
 
     Raises:
@@ -116,7 +116,7 @@ def replay(log: SweepLog, board: Board, search: Search, scheduler: Any) -> None:
     for event in log.events():
         trial_id = event["trial"]
         if event["event"] == ASKED:
-            if (given := search.suggest(trial_id)) != event["params"]:
+            if search is not None and (given := search.suggest(trial_id)) != event["params"]:
                 raise InputError(
                     f"{log.path}: trial {trial_id} was {event['params']}, but the search now gives {given}: "
                     "go on with the versions of Optuna and of this software that began the sweep, or start anew"
@@ -128,13 +128,15 @@ def replay(log: SweepLog, board: Board, search: Search, scheduler: Any) -> None:
             result = {STEP: event["step"], **event["metrics"]}
             if scheduler is not None:
                 scheduler.on_trial_result(None, Known(trial_id), result)
-            search.on_trial_result(trial_id, result)
+            if search is not None:
+                search.on_trial_result(trial_id, result)
             board.report(trial_id, event["step"], event["metrics"], event["checkpoint"])
         elif event["event"] == ENDED:
             failed = event["failure"] is not None
             result = {STEP: event["step"], **({FAILURE: event["failure"]} if failed else {})}
             if scheduler is not None:
                 scheduler.on_trial_complete(None, Known(trial_id), result)
-            search.on_trial_complete(trial_id, result, error=failed)
+            if search is not None:
+                search.on_trial_complete(trial_id, result, error=failed)
             board.rows[trial_id].step = event["step"]
             board.end(trial_id, event["failure"])

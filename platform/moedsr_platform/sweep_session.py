@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from moedsr.config import Config
 from moedsr.errors import JobError
 from moedsr_platform.board import Board
+from moedsr_platform.cluster import leave
 from moedsr_platform.cluster_watch import watch_cluster
+from moedsr_platform.finished_sweep import finish, no_model
 from moedsr_platform.interruption import Interruption
 from moedsr_platform.progress import Display, result_text
 from moedsr_platform.sweep_file import SweepFile
@@ -53,7 +55,7 @@ class Session:
         Raises:
             JobError: interrupted, or no trial left a model.
         """
-        from moedsr_platform.events import SweepListener, TrialEvents
+        from moedsr_platform.events import SessionOver, SweepListener, TrialEvents
         from moedsr_platform.trial_source import TrialSource
 
         log = SweepLog(self.folder.log)
@@ -83,8 +85,8 @@ class Session:
                 self.interruption.patient = True
                 source = TrialSource(search, self.at_once, self.board, log, self.interruption)
                 self._tuner(source, scheduler).fit()
-        except KeyboardInterrupt:
-            pass  # asked twice
+        except SessionOver:
+            pass
         except OSError as error:
             if isinstance(error, ConnectionError | TimeoutError):  # Ray's own
                 raise
@@ -93,20 +95,21 @@ class Session:
             if search.away is None:  # what Tune makes of that is a page of text
                 raise
         finally:
-            self.interruption.patient = False
             self.show.stop()
             TrialEvents.listener = None
-        self._say_result()
         command = again(self.request, resume=True)
+        self.interruption.reply = f"the end is being written, a second signal cuts it off. Go on with: {command}"
+        self._say_result()
+        leave()
         if listener.unwritable is not None:
             why = f"{self.folder.path}: cannot be written ({listener.unwritable})"
             raise JobError(f"{why}. Make room, then go on with: {command}")
         if search.away is not None:
             raise JobError(f"{search.away}; finished trials are kept. Go on with: {command}")
         if self.board.unfinished:
-            raise JobError(f"interrupted; finished trials are kept. Go on with: {command}")
+            raise self.interruption.error(f"interrupted; finished trials are kept. Go on with: {command}")
         self._close(parent, listener.run_of)
-        self.folder.finished.touch()
+        finish(self.folder, self.request.sweep)
         return self.board
 
     def _begin(self) -> str | None:
@@ -128,7 +131,7 @@ class Session:
     def _tuner(self, source: "TrialSource", scheduler: "TrialScheduler | None") -> "Tuner":
         from ray import tune
 
-        from moedsr_platform.events import EndOfSession, TrialEvents
+        from moedsr_platform.events import TrialEvents
         from moedsr_platform.lost_processes import survive_losses
 
         survive_losses()
@@ -142,7 +145,6 @@ class Session:
                 name=self.folder.tune.name,
                 storage_path=str(self.folder.path),
                 callbacks=[TrialEvents()],
-                stop=EndOfSession(),
                 failure_config=tune.FailureConfig(max_failures=self.request.sweep.resources.worker_restarts),
                 verbose=0,
             ),
@@ -175,10 +177,8 @@ class Session:
                 state="COMPLETE" if best is not None else "FAIL",
             )
         if best is None or run is None:
-            reasons = [row.reason for row in self.board.rows.values() if row.reason]
-            why = reasons[0] if reasons else "none was validated"
-            self.folder.finished.touch()  # to go on would come to the same
-            raise JobError(f"no trial of {self.folder.sweep_id} left a model: {why}; see {self.folder.path}")
+            finish(self.folder, self.request.sweep)  # to go on would come to the same
+            raise no_model(self.folder, self.board)
         self._register(run)
 
     def _register(self, run: str) -> None:

@@ -7,7 +7,6 @@ from moedsr.config import Config, DataConfig
 from moedsr.data.store import SurfaceStore
 from moedsr_platform import cluster
 from moedsr_platform.growth import growth
-from moedsr_platform.interruption import Interruption
 from moedsr_platform.nodes import Node, concurrency
 from moedsr_platform.preparation import ensure_store
 from moedsr_platform.progress import Display
@@ -35,7 +34,7 @@ class Setup:
     away: bool
 
 
-def set_up(request: Request, folder: SweepFolder | None, show: Display, interruption: Interruption) -> Setup:
+def set_up(request: Request, folder: SweepFolder | None, show: Display) -> Setup:
     """Connects, checks, and prepares what is not prepared yet; ``folder``: of the sweep that is resumed.
 
     Raises:
@@ -49,7 +48,6 @@ def set_up(request: Request, folder: SweepFolder | None, show: Display, interrup
     address = request.address or os.environ.get("RAY_ADDRESS")
     show.say(f"connecting to Ray at {address}" if address else "starting Ray on this machine")
     nodes = cluster.connect(request.address)
-    interruption.listen()
     grown = growth(sweep.resources)
     at_once = concurrency(sweep.resources, nodes, grown)
     if not away:

@@ -6,13 +6,11 @@ continues its runs and doubles none.
 """
 
 import getpass
-import json
 import logging
 import os
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -21,10 +19,10 @@ import yaml
 
 from moedsr.config import Config
 from moedsr.errors import InputError
-from moedsr.files import flush
-from moedsr_platform.journal import Journal, is_waiting
+from moedsr_platform.journal import Journal
 from moedsr_platform.outbox import POINTS, Outbox
 from moedsr_platform.run_artifacts import stage_checkpoint
+from moedsr_platform.run_index import RunIndex
 from moedsr_platform.run_names import (
     BEST_TAG,
     DASHBOARD_TAG,
@@ -38,9 +36,10 @@ from moedsr_platform.run_names import (
 from moedsr_platform.run_writer import RunWriter, is_permanent, readable
 from moedsr_platform.server_metrics import ServerMetrics
 from moedsr_platform.sqlite_metrics import SqliteMetrics
+from moedsr_platform.sweep_identity import take_key
 from moedsr_platform.sweep_page import comparison_view
 from moedsr_platform.tracking_client import connect, new_client
-from moedsr_platform.tracking_store import artifact_folder, sqlite_path, store_uri, without_password
+from moedsr_platform.tracking_store import artifact_folder, sqlite_path, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -73,15 +72,10 @@ class Tracker:
         database = sqlite_path(uri)
         self._metrics = SqliteMetrics(database) if database else None
         quickly = self._metrics or (ServerMetrics(uri) if uri.startswith("http") else None)
-        self._writer = RunWriter(
-            client,
-            experiment,
-            artifacts.as_uri() if artifacts else None,
-            self._files,
-            quickly.write if quickly is not None else None,
-        )
+        self._runs = RunIndex(client, experiment, artifacts.as_uri() if artifacts else None)
+        self._writer = RunWriter(self._runs, self._files, quickly.write if quickly is not None else None)
         journal = Journal(self.folder)
-        self._sweep_key = _identity(self.folder, uri)
+        self._sweep_key = take_key(self.folder, uri)
         self._links: dict[str, str] = {}
         self._compared: str | None = None  # the run whose trials a view compares
         self._outbox = Outbox(journal, self._writer.send, is_permanent)
@@ -106,17 +100,17 @@ class Tracker:
         client = new_client(address) if away else connect(address)
         tracker = cls(client, address, experiment, folder)
         if not away:
-            tracker._writer.experiment_id()
+            tracker._runs.experiment_id()
         return tracker
 
     @property
     def experiment(self) -> str:
         """Its name."""
-        return self._writer.experiment
+        return self._runs.experiment
 
     @property
     def experiment_id(self) -> str:
-        return self._writer.experiment_id()
+        return self._runs.experiment_id()
 
     def sweep_run(
         self,
@@ -179,7 +173,7 @@ class Tracker:
             InputError: the store has no such run.
         """
         self.drain()
-        return self._writer.run_id(run)
+        return self._runs.run_id(run)
 
     def log_history(self, run: str, history: History) -> None:
         """Metrics by step. Steps that the store has already, from before a resume, are skipped."""
@@ -313,28 +307,6 @@ class Tracker:
     def _put(self, kind: str, run: str, **arguments: Any) -> None:
         # the sweep notes next that it is done with a trial, and would not say it again
         self._outbox.put({"kind": kind, "run": run, **arguments}, lasting=kind in ("end", "register"))
-
-
-def _identity(folder: Path, uri: str) -> str:
-    """What tells this sweep from all others in a store that many people share: made once, kept in its folder.
-
-    Raises:
-        InputError: requests for another store wait in the folder.
-    """
-    file = folder / "identity.json"
-    address = without_password(uri)
-    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"key": uuid.uuid4().hex, "store": None}
-    if known["store"] not in (None, address) and is_waiting(folder):
-        raise InputError(
-            f"{folder}: what waits there is meant for {known['store']}, but the store in use is {address}: "
-            "set MLFLOW_TRACKING_URI to the former"
-        )
-    if known["store"] != address:
-        temporary = file.with_suffix(".tmp")
-        temporary.write_text(json.dumps({**known, "store": address}) + "\n", encoding="utf-8")
-        flush(temporary)  # lost with the power, it would leave a sweep that doubles its runs
-        temporary.replace(file)
-    return str(known["key"])
 
 
 def _user() -> str:

@@ -79,6 +79,7 @@ def test_start_of_a_trial(
 ) -> None:
     import ray
 
+    from moedsr_platform import cluster
     from moedsr_platform.sweep import run_sweep
     from moedsr_platform.sweep_request import Request
 
@@ -100,7 +101,7 @@ def test_start_of_a_trial(
     try:
         run_sweep(Request(sweep=sweep, file=file, train=timed_training), watch)
     finally:
-        ray.shutdown()
+        cluster.leave(60)
     (notes,) = (tmp_path / "results").rglob(TRAINED)
     trained = [float(line) for line in notes.read_text().splitlines()]
     over = [trial - inside for trial, inside in zip(watch.trials, trained, strict=True)]

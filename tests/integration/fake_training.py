@@ -7,6 +7,7 @@ trial that lost or repeated a step could not end with the right numbers: ``serie
 """
 
 import errno
+import functools
 import json
 import os
 import signal
@@ -150,17 +151,14 @@ def save(config: Config, step: int, state: float, metrics: dict[str, float], scr
     return folder
 
 
-def main(file: str, *flags: str) -> None:
-    from moedsr.errors import InputError, JobError
-    from moedsr_platform.sweep import run_sweep
-    from moedsr_platform.sweep_loading import load_sweep
-    from moedsr_platform.sweep_request import Request
+def main(*arguments: str) -> None:
+    """`moedsr sweep` with these arguments."""
+    from moedsr_platform import sweep_request
+    from moedsr_platform.__main__ import run
 
-    try:
-        run_sweep(Request(sweep=load_sweep(Path(file)), file=Path(file), resume="--resume" in flags, train=train))
-    except (InputError, JobError) as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2 if isinstance(error, InputError) else 1)
+    sweep_request.Request = functools.partial(sweep_request.Request, train=train)  # type: ignore[assignment,misc]
+    sys.argv = ["moedsr", "sweep", *arguments]
+    run()
 
 
 if __name__ == "__main__":

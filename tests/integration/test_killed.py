@@ -1,6 +1,7 @@
 """Sweeps whose parts are killed: after --resume they have what a sweep has that nobody disturbed."""
 
 import contextlib
+import itertools
 import logging
 import os
 import random
@@ -8,13 +9,28 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
 import pytest
-from killing import PARTS, RAYLET, TRIAL, MakeScene, Scene, check_whole, kept, outcome, study, torment
+from killing import (
+    PARTS,
+    RAYLET,
+    RESPITE,
+    SESSIONS,
+    SIGNALS,
+    TRIAL,
+    MakeScene,
+    Scene,
+    check_whole,
+    kept,
+    outcome,
+    study,
+    torment,
+)
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +81,9 @@ def test_a_sweep_that_is_killed_and_asked_to_stop_ends_as_one_that_is_not(make_s
             continue
         if what == "SIGTERM":
             process.send_signal(signal.SIGTERM)
-            assert process.wait(90) == 1
+            assert process.wait(90) == 128 + signal.SIGTERM
             last = last_line(torn)
-            assert last.startswith("interrupted; finished trials are kept. Go on with: moedsr sweep ")
+            assert last.startswith("moedsr: interrupted; finished trials are kept. Go on with: moedsr sweep ")
             assert {row["state"] for row in torn.rows} == {"COMPLETE", "WAITING"}
         else:
             torn.kill(what, [process.pid] if what == "driver" else torn.processes())
@@ -79,6 +95,7 @@ def test_a_sweep_that_is_killed_and_asked_to_stop_ends_as_one_that_is_not(make_s
     assert sorted(rival.wait(600) for rival in rivals) == [0, 2], torn.output
     assert "sweep `fake` is being run by " in torn.output
     assert "Traceback" not in torn.output
+    assert "(raylet)" not in torn.output  # Ray's page about a lost worker
     assert outcome(torn) == outcome(whole)
     assert torn.events() == whole.events()
 
@@ -89,8 +106,8 @@ def test_asked_to_stop_while_data_is_prepared(make_scene: MakeScene) -> None:
     process = scene.start(resume=False)
     scene.wait_for(lambda: "preparing 3 proteins" in scene.output, process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(90) == 1
-    line = r"interrupted with \d of 3 proteins prepared; the same command goes on from there"
+    assert process.wait(90) == 128 + signal.SIGTERM
+    line = r"moedsr: interrupted with \d of 3 proteins prepared; the same command goes on from there"
     assert re.fullmatch(line, last_line(scene))
     assert "Traceback" not in scene.output
 
@@ -136,7 +153,7 @@ def test_a_full_disk_stops_the_sweep_and_no_trial_is_to_blame(make_scene: MakeSc
     full.touch()
     assert process.wait(120) == 1
     assert "the disk is full: saving " in scene.output
-    assert last_line(scene).startswith("interrupted; finished trials are kept. Go on with: moedsr sweep ")
+    assert last_line(scene).startswith("moedsr: interrupted; finished trials are kept. Go on with: moedsr sweep ")
     assert not [row for row in scene.rows if row["state"] == "FAIL"]
     full.unlink()
     assert scene.start(resume=True).wait(600) == 0, scene.output
@@ -168,8 +185,8 @@ def test_asked_to_stop_while_ray_starts(make_scene: MakeScene) -> None:
     process = scene.start(resume=False)
     scene.wait_for(lambda: bool(scene.processes(RAYLET)), process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(90) == 1
-    assert scene.output.startswith("interrupted; what was prepared is kept. Go on with: moedsr sweep ")
+    assert process.wait(90) == 128 + signal.SIGTERM
+    assert scene.output.startswith("moedsr: interrupted; what was prepared is kept. Go on with: moedsr sweep ")
 
 
 def test_disk_use_is_bounded(make_scene: MakeScene) -> None:
@@ -206,6 +223,7 @@ def test_killed_and_stopped_while_the_best_is_registered(
     scene = make_scene("last", sampler="random", trials=2, rest="register: {model: moe-dsr, alias: candidate}\n")
     chance = random.Random(0)
     for what in ("everything", "driver", "SIGTERM") * 2:
+        (scene.sweep / "finished").unlink(missing_ok=True)  # whoever was asked to stop may have come to the end
         said = scene.output.count("\nbest: trial") if scene.begun else 0
         process = scene.start(resume=scene.begun)
         scene.wait_for(lambda: scene.output.count("\nbest: trial") > said, process)  # noqa: B023
@@ -214,11 +232,13 @@ def test_killed_and_stopped_while_the_best_is_registered(
         if what == "everything":  # also who closes the runs: the next session sees to it, however early it ends
             kill_tree(scene.folder)
             process.wait(90)
+            (scene.sweep / "finished").unlink(missing_ok=True)
             process = scene.start(resume=True)
             scene.wait_for(lambda: bool(scene.processes(RAYLET)), process)
         process.send_signal(signal.SIGKILL if what == "driver" else signal.SIGTERM)
-        if process.wait(120) == 1:
-            assert re.fullmatch(r"interrupted; finished trials are kept\. Go on with: .* --resume", last_line(scene))
+        if process.wait(120) == 128 + signal.SIGTERM:
+            line = r"moedsr: interrupted; finished trials are kept\. Go on with: .* --resume"
+            assert re.fullmatch(line, last_line(scene))
         wait_until(lambda: "RUNNING" not in statuses(scene))
     assert scene.start(resume=True).wait(600) == 0, scene.output
     check_whole(scene, 2)
@@ -229,6 +249,63 @@ def test_killed_and_stopped_while_the_best_is_registered(
     assert len(client.search_logged_models([experiment])) == 1
     assert Path(version.source.removeprefix("file://"), "MLmodel").is_file()
     assert scene.output.count("\nregistered as ") < 7  # some kills came before it was told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", [("gcs",), ("raylet",), ("gcs", "raylet")])
+def test_ray_killed_after_the_last_trial(parts: tuple[str, ...], make_scene: MakeScene) -> None:
+    """Nothing more is asked of it: the table, the best model and the runs are written, and the sweep ends as ever."""
+    scene = make_scene("over", sampler="random", trials=2, rest="register: {model: moe-dsr, alias: candidate}\n")
+    process = scene.start(resume=False)
+    scene.wait_for(lambda: [event["event"] for event in scene.events()].count("ended") == 2, process)
+    scene.kill("ray", [pid for part in parts for pid in scene.processes(PARTS[part])])
+    assert process.wait(40) == 0, scene.output
+    check_whole(scene, 2)
+    assert "(raylet)" not in scene.output
+    assert "\nbest: trial" in scene.output
+    assert "registered as models:/moe-dsr@candidate (version 1)" in scene.output
+
+
+FROM_THE_FIRST_LINE = """
+import os, sys
+from moedsr_platform.interruption import at_once, handle
+handle(at_once)
+open(os.environ["FAKE_LOG"] + ".begun", "w")
+import fake_training
+fake_training.main(*sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_signals_at_random_moments(make_scene: MakeScene) -> None:
+    """Each session ends with one line that says how to go on, whatever it was just doing, and nothing is lost by it."""
+    scene = make_scene("signals", sampler="random", trials=2, rest="register: {model: moe-dsr, alias: candidate}\n")
+    scene = Scene(scene.file, scene.folder, scene.environment, command=(sys.executable, "-c", FROM_THE_FIRST_LINE))
+    begun = Path(scene.environment["FAKE_LOG"] + ".begun")
+    chance, longest = random.Random(0), 3.0
+    for session in itertools.count():
+        assert session < SESSIONS, scene.output
+        resume, before = scene.begun, len(scene.output) if session else 0
+        begun.unlink(missing_ok=True)
+        process = scene.start(resume=resume)
+        scene.wait_for(begun.exists, process)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(chance.uniform(0, longest := longest * RESPITE))
+        number = getattr(signal, chance.choice(SIGNALS))
+        process.send_signal(number)
+        code, said = process.wait(60), scene.output[before:].splitlines()
+        assert "Exception ignored" not in scene.output
+        assert "Traceback" not in scene.output
+        if code == 0:
+            break
+        assert code == 128 + number
+        ways = r"; .* Go on with: moedsr sweep .*| with \d of 3 proteins prepared; the same command goes on from there"
+        assert re.fullmatch(f"moedsr: interrupted({ways})?", said[-1]), said
+        assert not resume or "Go on" not in said[-1] or said[-1].endswith(" --resume")
+    log.info("%d sessions", session + 1)
+    check_whole(scene, 2)
+    assert len(client_of(scene).search_model_versions("name = 'moe-dsr'")) == 1
+    assert [path.name for path in scene.sweep.parent.iterdir()] == ["fake"]
 
 
 EVERY_KIND = ("trial", "trial", "trial", "driver", "raylet", "gcs", "everything", "SIGTERM", "SIGINT", "twice")

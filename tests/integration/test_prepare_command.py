@@ -75,7 +75,7 @@ def test_stopped_then_with_bad_proteins_then_whole(source: Path, settings: Path,
     wait_for(process, "preparing 5 proteins")
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 1
+    assert process.returncode == 128 + signal.SIGTERM
     assert len(errors.splitlines()) == 1
     assert "of 5 proteins prepared; the same command goes on from there" in errors
 

@@ -68,7 +68,7 @@ def interrupted_and_resumed(file: Path, folder: Path, environment: dict[str, str
         time.sleep(0.1)
     os.kill(first.pid, signal.SIGTERM)
     said = first.communicate(timeout=180)[0].decode()
-    assert first.returncode == 1, said
+    assert first.returncode == 128 + signal.SIGTERM, said
     second = sweep_with(file, environment, "--resume")
     said = second.communicate(timeout=600)[0].decode()
     assert second.returncode == 0, said

@@ -116,10 +116,10 @@ def test_interrupted_and_killed_sweeps_go_on_where_they_were(
         else:
             process.send_signal(sent)
             output = process.communicate(timeout=180)[0].decode()
-            assert process.returncode == 1, output
+            assert process.returncode == 128 + sent, output
             # the last line, whole: nothing follows it, no traceback precedes it
             assert f"{sent.name}: saving 1 running trial. Go on with: moedsr sweep {file} --resume" in output
-            line = f"interrupted; finished trials are kept. Go on with: moedsr sweep {file} --resume"
+            line = f"moedsr: interrupted; finished trials are kept. Go on with: moedsr sweep {file} --resume"
             assert output.splitlines()[-1] == line
             assert "Traceback" not in output
         # whoever was asked to stop shows nothing as running; who was killed could not say so

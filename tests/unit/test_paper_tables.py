@@ -16,6 +16,7 @@ from moedsr_platform.evaluation_record import EvaluationRecord
 from moedsr_platform.paper_tables import specialists_table
 from moedsr_platform.routing_report import Routing
 from moedsr_platform.score_groups import group_scores
+from moedsr_platform.sweep_results import find_sweep, sweep_table
 from moedsr_platform.tracking import Tracker
 
 BASELINES = {"naive": 0.5, "oracle": 0.7}
@@ -167,7 +168,24 @@ def test_table1_says_how_to_score(store: Store) -> None:
 def test_an_evaluation_comes_back_whole(store: Store) -> None:
     found = EvaluationRecord.load(store.client, store.client.get_run(store.runs[1]), "test")
     assert found == store.record(0.58)
-    assert store.client.get_run(store.runs[1]).data.metrics["test/iou"] == pytest.approx(0.64)
+    assert store.client.get_run(store.runs[1]).data.metrics["evaluation/test/iou"] == pytest.approx(0.64)
+
+
+def test_an_evaluation_leaves_the_curves_of_its_trial_alone(tmp_path: Path) -> None:
+    """On the validation split, too: nor does it change what the trials of a sweep are compared by."""
+    with Tracker.open(f"sqlite:///{tmp_path / 'mlflow.db'}") as tracker:
+        sweep = tracker.sweep_run("s", {"moedsr.sweep_id": "s"}, {})
+        trial = tracker.trial_run(sweep, "t", config(), {})
+        tracker.log_history(trial, [(10, {"val/iou": 0.5, "best/val/iou": 0.5}), (20, {"val/iou": 0.4})])
+        run, client = tracker.run_id(trial), tracker.client
+        before = sweep_table(client, find_sweep(client, "s"))
+        record = EvaluationRecord(split="val", store_fingerprint="f00d", grid_stride=1, evaluation=evaluation(0.7))
+        record.log(client, run)
+        assert [(point.step, point.value) for point in client.get_metric_history(run, "val/iou")] == [
+            (10, 0.5), (20, 0.4)
+        ]  # fmt: skip
+        assert sweep_table(client, find_sweep(client, "s")) == before
+        assert client.get_run(run).data.metrics["evaluation/val/iou"] == pytest.approx(0.76)
 
 
 def test_table3_compares_identity_within_and_between() -> None:

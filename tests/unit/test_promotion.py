@@ -54,7 +54,7 @@ def _no_model_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def empty(checkpoint: Path, *arguments: str) -> Iterator[Path]:
         yield checkpoint
 
-    monkeypatch.setattr(registry_module, "_model_folder", empty)
+    monkeypatch.setattr(registry_module, "model_folder", empty)
 
 
 @pytest.fixture

@@ -12,15 +12,19 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from moedsr import checkpoint as checkpoint_module
 from moedsr.config import Config
 from moedsr.errors import InputError
 from moedsr_platform import registry
 from moedsr_platform.cli import main
+from moedsr_platform.model_package import REQUIREMENTS
 from moedsr_platform.model_reference import NEEDED, resolve
 from moedsr_platform.promotion import promote
-from moedsr_platform.registry import REQUIREMENTS, register
+from moedsr_platform.registry import register
 from moedsr_platform.tracking import Tracker
 
 CONFIG = '{"evaluation": {"split": "val", "frames": 4}}'
@@ -116,7 +120,7 @@ def test_a_registration_that_is_killed_anywhere_leaves_one_version(
 ) -> None:
     """Killed at each of its requests to the store, and then repeated."""
     (tmp_path / "file").write_text("model")
-    monkeypatch.setattr(registry, "_model_folder", lambda *arguments: contextlib.nullcontext(tmp_path))
+    monkeypatch.setattr(registry, "model_folder", lambda *arguments: contextlib.nullcontext(tmp_path))
     experiment = store.client.get_run(store.trial).info.experiment_id
     for request in itertools.count():
         model, run = f"killed-{answered}-{request}", store.client.create_run(experiment).info.run_id
@@ -140,6 +144,76 @@ def test_a_registration_that_is_killed_anywhere_leaves_one_version(
         store.client.delete_registered_model(model)
     store.client.delete_registered_model(model)
     assert request > 8
+
+
+class Slow:
+    """A client whose first ``create_model_version`` is given up: the server does it all the same, before a later
+    request of that name."""
+
+    def __init__(self, client: Any, done_before: str) -> None:
+        self._client, self._done_before = client, done_before
+        self._late: list[Any] = []
+        self.made = 0
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if name == "create_model_version" and not self.made:
+                self.made = 1
+                self._late.append((arguments, named))
+                raise ConnectionError("Read timed out.")
+            if name == self._done_before and self._late:
+                late, self._late = self._late, []
+                for earlier, given in late:
+                    self._client.create_model_version(*earlier, **given)
+            self.made += name == "create_model_version"
+            return getattr(self._client, name)(*arguments, **named)
+
+        found = getattr(self._client, name)
+        return call if callable(found) else found
+
+
+@pytest.mark.parametrize(
+    ("done_before", "asked"),
+    [("search_model_versions", 1), ("finalize_logged_model", 1), ("create_model_version", 2)],
+    ids=["repeated", "while the files are sent again", "made again"],
+)
+@pytest.mark.parametrize("permitted", [True, False])
+def test_a_version_that_a_slow_server_makes_after_it_was_given_up_is_found(
+    done_before: str, asked: int, permitted: bool, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("model")
+    monkeypatch.setattr(registry, "model_folder", lambda *arguments: contextlib.nullcontext(tmp_path))
+
+    def refuse(*arguments: object) -> None:
+        raise MlflowException("no", error_code=PERMISSION_DENIED)
+
+    if not permitted:
+        monkeypatch.setattr(MlflowClient, "delete_model_version", refuse)
+    model, run = f"slow-{done_before}-{permitted}", store.client.create_run("0").info.run_id
+    slow: Any = Slow(store.client, done_before)
+    with pytest.raises(ConnectionError):
+        register(store.checkpoint, run, model=model, metrics={"val/iou": 0.5}, client=slow)
+    assert register(store.checkpoint, run, model=model, metrics={"val/iou": 0.5}, client=slow) == "1"
+    assert slow.made == asked
+    assert str(store.client.get_model_version_by_alias(model, "candidate").version) == "1"
+    versions = [str(version.version) for version in store.client.search_model_versions(f"name = '{model}'")]
+    assert sorted(versions) == ["1", "2"][: 1 if permitted else asked]
+    assert register(store.checkpoint, run, model=model, metrics={"val/iou": 0.5}, client=store.client) == "1"
+
+
+def test_a_second_version_that_has_an_alias_stays(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody uses it."""
+    (tmp_path / "file").write_text("model")
+    monkeypatch.setattr(registry, "model_folder", lambda *arguments: contextlib.nullcontext(tmp_path))
+    run = store.client.create_run("0").info.run_id
+    assert register(store.checkpoint, run, model="used", alias=None, metrics={}, client=store.client) == "1"
+    first = store.client.get_model_version("used", "1")
+    store.client.create_model_version("used", first.source, run, tags=first.tags)
+    store.client.set_registered_model_alias("used", "champion", "2")
+    assert register(store.checkpoint, run, model="used", metrics={}, client=store.client) == "2"
+    assert [str(version.version) for version in store.client.search_model_versions("name = 'used'")] == ["2"]
 
 
 def test_a_version_holds_text_and_tensors_only(store: Store) -> None:

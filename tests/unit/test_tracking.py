@@ -180,7 +180,7 @@ def test_requests_sent_twice_are_carried_out_once(tracker: Tracker, monkeypatch:
 
     def send_twice(request: Request) -> None:
         send(request)
-        tracker._writer._run_ids.clear()
+        tracker._runs._run_ids.clear()
         send(request)
 
     monkeypatch.setattr(tracker._outbox, "_send_one", send_twice)

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, NoReturn
 import click
 
 from moedsr import __version__
-from moedsr.errors import InputError, JobError
+from moedsr.errors import InputError, InterruptedJobError, JobError
+from moedsr_platform.interruption import clear_away
 
 
 class Entry(NamedTuple):
@@ -45,6 +46,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
 }
 COMMANDS: dict[str, Entry] = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+
+AT_ONCE = ("sweep", "train")
+"""Commands that a signal may cut off at any moment before they hear it themselves: they have no files to clear away."""
 
 EXAMPLES = """\b
 Typical use:
@@ -100,7 +104,10 @@ class CommandTable(click.Group):
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f" (did you mean `{close[0]}`?)" if close else ""
             raise InputError(f"unknown command `{args[0]}`{hint}; commands: {', '.join(COMMANDS)}")
-        return super().resolve_command(ctx, args)
+        found = super().resolve_command(ctx, args)
+        if found[0] not in AT_ONCE:
+            clear_away()  # the command has its modules
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, section in SECTIONS.items():
@@ -117,17 +124,22 @@ class CommandTable(click.Group):
             raise WrongInput(f"{error.format_message()} See `{where} --help`.") from error
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
+        except KeyboardInterrupt as error:
+            _explain(InterruptedJobError("interrupted", *error.args), debug=False)
         except Exception as error:
             _explain(error, debug=ctx.params["debug"])
 
 
 def _explain(error: Exception, *, debug: bool) -> NoReturn:
-    """Raises ``Failure``: exit 2 for wrong input, 1 for a failed job or an error of our own."""
+    """Raises ``Failure``: exit 2 for wrong input, 1 for a failed job or an error of our own; or exits for a signal."""
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     message = " ".join(str(error).split())
     if isinstance(error, InputError):
         raise WrongInput(message) from error
+    if isinstance(error, InterruptedJobError):
+        Failure(message).show()
+        raise click.exceptions.Exit(128 + error.number) from error
     if isinstance(error, JobError):
         raise Failure(message) from error
     hint = "" if debug else "; run again with `moedsr --debug …` for the traceback"

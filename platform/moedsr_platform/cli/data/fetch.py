@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from moedsr.errors import InputError, JobError
+from moedsr.errors import InputError, InterruptedJobError, JobError
 
 if TYPE_CHECKING:
     from moedsr.data.atlas.catalogue import Tier
@@ -76,7 +76,7 @@ def fetch(
         try:
             summary = fetch_entries(names, out, order, report)
         except KeyboardInterrupt as error:
-            raise JobError("interrupted; the same command goes on where it stopped") from error
+            raise InterruptedJobError("interrupted; the same command goes on where it stopped", *error.args) from error
     click.echo(f"{len(summary.fetched)} fetched, {len(summary.present)} already complete, {len(summary.failed)} failed")
     for name, reason in sorted(summary.failed.items()):
         click.echo(f"  {name}: {reason}")

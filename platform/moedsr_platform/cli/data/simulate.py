@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 from pydantic import ValidationError
 
-from moedsr.errors import InputError, JobError
+from moedsr.errors import InputError, InterruptedJobError, JobError
 
 if TYPE_CHECKING:
     from moedsr.data.simulation.engine import Device
@@ -74,7 +74,9 @@ def simulate(
         with meter(name, frames, lambda rate: f"{rate * per_day:.3g} ns/day") as shown:
             folder = simulate_ensemble(protein, name, out, settings, engine, shown_by(shown))
     except KeyboardInterrupt as error:
-        raise JobError(f"{name}: interrupted; the same command goes on where it last saved") from error
+        raise InterruptedJobError(
+            f"{name}: interrupted; the same command goes on where it last saved", *error.args
+        ) from error
     except OSError as error:
         raise JobError(f"{out}: {error.strerror or error}; once that is put right, the same command goes on") from error
     click.echo(f"{folder}: P0 and {settings.replicas} replicas")

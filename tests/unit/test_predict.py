@@ -25,11 +25,11 @@ def surfaces() -> list[PredictedSurface]:
 
 @pytest.mark.parametrize("kind", ["ply", "obj", "glb"])
 def test_one_mesh_a_time_in_the_wanted_format(surfaces: list[PredictedSurface], tmp_path: Path, kind: str) -> None:
-    table = table_of([write_surface(one, tmp_path, f"1abc_{n:03d}", kind) for n, one in enumerate(surfaces)])
+    table = table_of([write_surface(one, tmp_path / "new", f"1abc_{n:03d}", kind) for n, one in enumerate(surfaces)])
     names = [f"1abc_000_t-1.000.{kind}", f"1abc_001_t+0.000.{kind}", f"1abc_002_t+1.000.{kind}"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == names
     assert [row[-1] for row in table.rows] == ["empty", "", ""]
-    assert trimesh.load(tmp_path / names[2], force="mesh").extents.max() == pytest.approx(12.0, abs=0.6)
+    assert trimesh.load(tmp_path / "new" / names[2], force="mesh").extents.max() == pytest.approx(12.0, abs=0.6)
 
 
 @pytest.mark.parametrize("count", [1, 3])

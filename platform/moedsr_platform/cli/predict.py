@@ -95,11 +95,9 @@ def predict(
 
     checkpoint = resolve(model)
     from moedsr.data.topologies import stem
-    from moedsr.files import make_folder
     from moedsr.inference import SurfacePredictor  # seconds long: only once the input is known to be sound
 
     predictor = SurfacePredictor.load(checkpoint, device=device)
-    make_folder(out)
     name = stem(pdb)
     shown: list[PredictedSurface] = []
     rows: list[tuple[str, ...]] = []
@@ -116,8 +114,10 @@ def predict(
 
 def write_surface(surface: "PredictedSurface", out: Path, name: str, kind: str = "ply") -> tuple[str, ...]:
     """One mesh, its time in the file's name; returns its row of the table."""
+    from moedsr.files import make_folder
     from moedsr.geometry.mesh_files import MESH_FORMATS
 
+    make_folder(out)
     path = out / f"{name}_t{surface.time:+.3f}.{kind}"
     MESH_FORMATS[kind](surface.mesh, path)
     remark = "empty" if surface.mesh.is_empty else "cut at the border" if surface.touches_border else ""

@@ -1,5 +1,7 @@
 """Surfaces of any protein from its structure file."""
 
+import logging
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ from moedsr.checkpoint import Meta, load_model
 from moedsr.config import Config
 from moedsr.data.conformation import InitialConformation
 from moedsr.data.protein_input import ProteinInput
-from moedsr.data.structure import load_structure
+from moedsr.data.structure import Structure, load_structure
 from moedsr.device import resolve_device
 from moedsr.errors import InputError
 from moedsr.expert_territory import Territory, expert_territory
@@ -17,6 +19,10 @@ from moedsr.geometry.level_set import extract_level_set
 from moedsr.geometry.mesh import Mesh
 from moedsr.models.moedsr import MoEDSR
 from moedsr.protein_field import protein_field
+
+logger = logging.getLogger(__name__)
+
+_FEWEST_HYDROGENS = 0.5  # for each heavy atom; proteins have 0.9 to 1.1
 
 SAMPLED_AS = "P0"
 """Seeds where a surface is sampled; one for all, or a structure's surfaces would depend on its file's name."""
@@ -78,7 +84,10 @@ class SurfacePredictor:
                 coarse to hold a surface or too fine to compute.
         """
         _check(times, resolution)
-        initial = InitialConformation.of(load_structure(pdb, chain), self.config.data.prepare, SAMPLED_AS)
+        structure = load_structure(pdb, chain)
+        if self.config.data.prepare.hydrogens:
+            _warn_of_missing_hydrogens(structure)
+        initial = InitialConformation.of(structure, self.config.data.prepare, SAMPLED_AS)
         protein = ProteinInput.of(initial, self.config)
         field = protein_field(self.model, protein, initial.frame)
         for time in times:
@@ -90,6 +99,19 @@ class SurfacePredictor:
                 touches_border=level_set.touches_border,
                 territory=expert_territory(field, centred, time, scale=initial.scale) if territories else None,
             )
+
+
+def _warn_of_missing_hydrogens(structure: Structure) -> None:
+    """A crystal structure has none or few, a simulation has one for each heavy atom."""
+    hydrogens, atoms = structure.hydrogens, len(structure.elements)
+    if hydrogens < _FEWEST_HYDROGENS * (atoms - hydrogens):
+        logger.warning(
+            "%s: has %s; if the model was trained on proteins with all of them, as simulations have, its surfaces are "
+            "too tight; `pdbfixer %s --keep-heterogens=none --output=COMPLETE.pdb` adds them",
+            structure.path.name,
+            f"{hydrogens} hydrogens among {atoms} atoms" if hydrogens else "no hydrogens",
+            shlex.quote(str(structure.path)),
+        )
 
 
 def _check(times: Sequence[float], resolution: int) -> None:

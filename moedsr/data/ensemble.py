@@ -50,12 +50,14 @@ def find_ensembles(source: str | Path, set_aside: dict[str, str] | None = None) 
 
     Args:
         source: as above.
-        set_aside: takes the names and reasons of entries without trajectories or with a gap; default: they raise.
+        set_aside: takes the names and reasons of entries without trajectories, with a gap or with other names;
+            default: they raise.
 
     Raises:
         InputError: no such source, no entry in it, an entry without trajectories or with a gap, bad splits.
     """
     folder = _place(source)
+    misnamed: list[Path] = []
     if folder.is_file():
         topologies = [folder]
         if suffix(folder) not in TOPOLOGIES:
@@ -64,7 +66,7 @@ def find_ensembles(source: str | Path, set_aside: dict[str, str] | None = None) 
                 "structure file"
             )
     elif folder.is_dir():
-        topologies = _entry_topologies(folder)
+        topologies, misnamed = _entry_topologies(folder)
     else:
         raise _no_such_source(source)
     splits = read_splits(folder / "splits.json", [stem(path) for path in topologies]) if folder.is_dir() else {}
@@ -76,6 +78,10 @@ def find_ensembles(source: str | Path, set_aside: dict[str, str] | None = None) 
             if set_aside is None:
                 raise
             set_aside[stem(path)] = str(error)
+    if misnamed and set_aside is None:
+        raise InputError(_expected(misnamed[0]))
+    if set_aside is not None:
+        set_aside |= {child.name: _expected(child) for child in misnamed}
     return found
 
 
@@ -128,16 +134,38 @@ def read_splits(path: Path, names: list[str]) -> Mapping[str, str]:
     return found
 
 
-def _entry_topologies(folder: Path) -> list[Path]:
+def _entry_topologies(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The entries' structure files, and the folders that hold structures or trajectories of other names."""
     if own := _topology(folder):
-        return [own]
-    children = sorted(path for path in folder.iterdir() if path.is_dir())
+        return [own], []
+    children = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     # unpacked archives sometimes keep their own top folder
-    candidates = [_topology(child) or _topology(child / child.name) for child in children]
-    found = [path for path in candidates if path is not None]
+    candidates = {child: _topology(child) or _topology(child / child.name) for child in children}
+    found = [path for path in candidates.values() if path is not None]
+    misnamed = [child for child, path in candidates.items() if path is None and _molecules(child)]
     if not found:
-        raise InputError(f"{folder}: holds no entry; expected {{id}}/{{id}}.pdb with {{id}}_R1.xtc beside it")
-    return found
+        nearest = next(iter(misnamed), folder)
+        raise InputError(
+            _expected(nearest)
+            if _molecules(nearest)
+            else f"{folder}: holds no entry; expected {{id}}/{{id}}.pdb with {{id}}_R1.xtc beside it"
+        )
+    return found, misnamed
+
+
+def _molecules(folder: Path) -> list[str]:
+    """Names of the structures and trajectories in a folder."""
+    known = {*TOPOLOGIES, *TRAJECTORIES}
+    return sorted(path.name for path in folder.iterdir() if path.is_file() and suffix(path) in known)
+
+
+def _expected(folder: Path) -> str:
+    held = _molecules(folder)
+    shown = ", ".join(held[:3]) + (", …" if len(held) > 3 else "")
+    return (
+        f"{folder}: holds {shown}; files are found by their folder's name: {folder.name}.pdb with "
+        f"{folder.name}_R1.xtc beside it"
+    )
 
 
 def _topology(folder: Path) -> Path | None:

@@ -13,6 +13,7 @@ _STRETCH = 1.25  # of the sum of the covalent radii, within which two atoms are 
 _LONGEST_BOND = 3.0  # Å
 _FARTHEST = 9  # bonds, for an atom that no bond connects to a Cα
 _PEPTIDE = 3  # bonds between the Cα of two neighbours in the chain
+_PAIRS = 1_000_000  # of atoms, whose distances are in memory at once
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,9 @@ def _touches(graph: csr_array, backbone: NDArray[np.bool_], ca: NDArray[np.integ
 
 def _looseness(centres: NDArray[np.float64]) -> NDArray[np.float64]:
     contacts = np.zeros(len(centres))
-    for start in range(0, len(centres), 1000):
-        square = np.square(centres[start : start + 1000, None] - centres).sum(axis=-1)
+    rows = 1 + _PAIRS // max(len(centres), 1)
+    for start in range(0, len(centres), rows):
+        square = np.square(centres[start : start + rows, None] - centres).sum(axis=-1)
         square[np.arange(len(square)), start + np.arange(len(square))] = np.inf
-        contacts[start : start + 1000] = (1 / np.maximum(square, 0.25)).sum(axis=1)
+        contacts[start : start + rows] = (1 / np.maximum(square, 0.25)).sum(axis=1)
     return 1 / np.maximum(contacts, 1e-3)

@@ -1,7 +1,5 @@
 """Triangle meshes with vertex normals."""
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -9,6 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from moedsr.files import written_whole
 from moedsr.geometry.compiled import compiled
 
 Points = NDArray[np.float64]
@@ -82,16 +81,8 @@ class Mesh:
         faces = np.empty(len(self.faces), dtype=_PLY_FACE)
         faces["count"] = 3
         faces["corners"] = self.faces
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(self._ply_header(kind) + vertices.tobytes() + faces.tobytes())
-            # mkstemp makes files private; a mesh is an ordinary output
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with written_whole(path) as aside:
+            aside.write_bytes(self._ply_header(kind) + vertices.tobytes() + faces.tobytes())
 
     def _ply_header(self, kind: np.dtype) -> bytes:
         lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(self.vertices)}"]

@@ -2,12 +2,12 @@
 
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from moedsr.errors import InputError
@@ -46,7 +46,7 @@ def packages() -> Finding:
         return Finding(
             "bad",
             f"torch-cluster does not load: {error}",
-            "it was built for another torch: build it again (README.md)",
+            "it was built for another torch: build it again, which takes a C++ compiler (README.md)",
         )
     return Finding("ok", ", ".join(versions))
 
@@ -117,12 +117,14 @@ def cache() -> Finding:
     return Finding("ok", f"{folder} ({size / 2**20:.0f} MiB; may be deleted at any time)")
 
 
-def compiler() -> Finding:
-    """Needed only to build torch-cluster."""
-    found = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
-    if found is None:
-        return Finding("note", "no C++ compiler", "only needed to build torch-cluster; on Debian: apt install g++")
-    return Finding("ok", str(Path(found)))
+def extras() -> Finding:
+    """What single commands need."""
+    missing = []
+    if shutil.which("mmseqs") is None:
+        missing.append("`moedsr data split` needs MMseqs2 (apt install mmseqs2)")
+    if any(importlib.util.find_spec(name) is None for name in ("openmm", "pdbfixer")):
+        missing.append('`moedsr data simulate` needs OpenMM and PDBFixer (pip install -e ".[md]")')
+    return Finding("note", "; ".join(missing)) if missing else Finding("ok", "MMseqs2, OpenMM, PDBFixer")
 
 
 CHECKS: Mapping[str, Callable[[], Finding]] = {
@@ -133,7 +135,7 @@ CHECKS: Mapping[str, Callable[[], Finding]] = {
     "tracking store": tracking,
     "disk": disk,
     "cache": cache,
-    "compiler": compiler,
+    "extras": extras,
 }
 
 

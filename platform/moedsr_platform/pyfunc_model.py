@@ -51,7 +51,7 @@ class SurfaceModel(mlflow.pyfunc.PythonModel):
         row = table.iloc[number]
         text = str(row["pdb"])
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / ("structure.cif" if text.lstrip().startswith("data_") else "structure.pdb")
+            file = Path(folder) / ("structure.cif" if "_atom_site." in text else "structure.pdb")
             file.write_text(text, encoding="utf-8")
             try:
                 for surface in self.predictor.predict(

@@ -31,6 +31,7 @@ def test_the_model_stands_beside_the_baselines(checkpoint: Path) -> None:
     assert float(naive[-1]) == 0
     assert float(oracle[-1]) == 1
     assert "2/2" in result.stderr
+    assert "trained on" not in result.stderr
 
 
 def test_scores_as_json(checkpoint: Path) -> None:
@@ -41,6 +42,14 @@ def test_scores_as_json(checkpoint: Path) -> None:
     assert {(score["protein"], score["predictor"]) for score in scores} == {
         ("1gl1_I", predictor) for predictor in ("naive", "smoothed", "zero-code", "model", "oracle")
     }
+
+
+def test_proteins_that_it_was_trained_on_are_told(tiny_run: Config, tiny_store: SurfaceStore, tmp_path: Path) -> None:
+    """As after `moedsr data split`, which may make them test proteins."""
+    proteins, store = tiny_store.names(), tiny_store.fingerprint
+    seen = builders.save_untrained(tmp_path / "checkpoint", tiny_run, proteins=proteins, store=store)
+    result = CliRunner().invoke(main, ["evaluate", str(seen), "--frames", "1", "--stride", "4"])
+    assert "The model was trained on 1 of these 1 proteins (1vii_A): this says nothing" in result.stderr
 
 
 def test_baselines_alone(tiny_store: SurfaceStore) -> None:

@@ -125,6 +125,7 @@ def test_wrong_times(text: str, line: str) -> None:
     ("arguments", "line"),
     [
         (["predict", "MODEL", "missing.pdb", "--out", "out"], "moedsr: missing.pdb: no such file\n"),
+        (["predict", "MODEL", "/", "--out", "out"], "moedsr: /: is a folder, but must be a structure file\n"),
         (
             ["predict", "MODEL", __file__, "--out", __file__],
             f"moedsr: --out {__file__} is a file, but must be a folder\n",

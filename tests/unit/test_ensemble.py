@@ -95,6 +95,23 @@ def test_missing_source_names_the_bundled_one(tmp_path: Path) -> None:
         find_ensembles(tmp_path / "a.txt")
 
 
+def test_files_of_other_names_than_their_folder_are_told(tmp_path: Path) -> None:
+    """As GROMACS leaves them; a protein that is silently left out is missed long after."""
+    other = tmp_path / "mine"
+    other.mkdir()
+    (other / "md.xtc").touch()
+    (other / "top.gro").touch()
+    message = r"/mine: holds md\.xtc, top\.gro; files are found by their folder's name: mine\.pdb with mine_R1\.xtc"
+    for source in (tmp_path, other):
+        with pytest.raises(InputError, match=message):
+            find_ensembles(source)
+    entry(tmp_path / "6okd_C", "6okd_C", "{id}_R{n}.xtc")
+    (tmp_path / "figures").mkdir()
+    set_aside: dict[str, str] = {}
+    assert [one.name for one in find_ensembles(tmp_path, set_aside)] == ["6okd_C"]
+    assert list(set_aside) == ["mine"]
+
+
 def test_missing_trajectories_are_told(tmp_path: Path) -> None:
     folder = entry(tmp_path / "6okd_C", "6okd_C", "{id}_R{n}.xtc")
     (folder / "6okd_C_R2.xtc").unlink()

@@ -68,6 +68,28 @@ def test_one_residue_is_a_protein(predictor: SurfacePredictor, pdb: Path, tmp_pa
     assert np.isfinite(surface.mesh.vertices).all()
 
 
+def test_missing_hydrogens_are_told(
+    tiny_run: Config, pdb: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    predictor = SurfacePredictor.load(builders.save_untrained(tmp_path / "checkpoint", tiny_run), device="cpu")
+    heavy = [line for line in pdb.read_text().splitlines() if line.startswith("ATOM") and line[76:78] != " H"]
+    (tmp_path / "a crystal.pdb").write_text("\n".join([*heavy, ""]))
+    next(predictor.predict(pdb, [0.0], resolution=16))
+    assert not caplog.messages
+    next(predictor.predict(tmp_path / "a crystal.pdb", [0.0], resolution=16))
+    (message,) = caplog.messages
+    assert message.startswith("a crystal.pdb: has no hydrogens; ")
+    assert f"`pdbfixer '{tmp_path}/a crystal.pdb' " in message
+
+
+@pytest.mark.parametrize(
+    ("device", "message"), [("tpu", "must be auto, cpu, cuda"), ("cuda:99", r"torch finds \d+ GPUs here")]
+)
+def test_an_unknown_device_is_told(tiny_run: Config, tmp_path: Path, device: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"^device is '{device}', but {message}"):
+        SurfacePredictor.load(builders.save_untrained(tmp_path / "checkpoint", tiny_run), device=device)
+
+
 def test_missing_file(predictor: SurfacePredictor, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.pdb"):
         list(predictor.predict(tmp_path / "absent.pdb", [0.0]))

@@ -1,7 +1,9 @@
 """Side-chain depth and packing of atoms."""
 
 import numpy as np
+import pytest
 
+import moedsr.data.mobility as mobility_module
 from moedsr.data.mobility import atom_mobility
 from moedsr.data.store import SurfaceStore
 
@@ -31,6 +33,13 @@ def test_an_atom_at_the_end_is_looser_than_one_in_the_middle() -> None:
     looseness = atom_mobility(POSITIONS, ELEMENTS, np.array([1, 7])).looseness
     assert looseness[7] > looseness[1]
     assert looseness[5] > looseness[4]
+
+
+def test_looseness_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of molecules whose pairs of atoms do not all fit into memory at once."""
+    whole = atom_mobility(POSITIONS, ELEMENTS, np.array([1, 7])).looseness
+    monkeypatch.setattr(mobility_module, "_PAIRS", 3 * len(ELEMENTS))
+    np.testing.assert_array_equal(atom_mobility(POSITIONS, ELEMENTS, np.array([1, 7])).looseness, whole)
 
 
 def test_one_atom_alone_and_coincident_atoms_are_finite() -> None:

@@ -8,7 +8,7 @@ import trimesh
 
 from moedsr.geometry.mesh import Mesh, vertex_normals
 from moedsr.inference import PredictedSurface
-from moedsr_platform.cli.predict import write_page, write_surfaces
+from moedsr_platform.cli.predict import table_of, write_page, write_surface
 
 
 def ball(radius: float) -> Mesh:
@@ -25,7 +25,7 @@ def surfaces() -> list[PredictedSurface]:
 
 @pytest.mark.parametrize("kind", ["ply", "obj", "glb"])
 def test_one_mesh_a_time_in_the_wanted_format(surfaces: list[PredictedSurface], tmp_path: Path, kind: str) -> None:
-    table = write_surfaces(surfaces, tmp_path / "new", "1abc", kind)
+    table = table_of([write_surface(one, tmp_path / "new", f"1abc_{n:03d}", kind) for n, one in enumerate(surfaces)])
     names = [f"1abc_000_t-1.000.{kind}", f"1abc_001_t+0.000.{kind}", f"1abc_002_t+1.000.{kind}"]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == names
     assert [row[-1] for row in table.rows] == ["empty", "", ""]

@@ -107,6 +107,12 @@ def test_frames_move_and_are_superposed_on_p0_which_is_superposed_on_the_input(
         assert 0.01 < np.sqrt(np.square(mobile - fixed).sum(1).mean()) < 2.0
 
 
+def test_a_name_may_have_any_letters(finished: Path, protein: Structure, engine: Engine, tmp_path: Path) -> None:
+    here = simulate(protein, "prot\u00e9ine 1", tmp_path / "\u00fcben", SHORT, engine)
+    content = (here / "prot\u00e9ine 1_R1.xtc").read_bytes()
+    assert content == (finished / f"{finished.name}_R1.xtc").read_bytes()
+
+
 def test_replicas_differ_and_so_do_seeds(finished: Path, protein: Structure, engine: Engine, tmp_path: Path) -> None:
     first, second = (frames(finished / f"1l2y_A_R{number}.xtc") for number in (1, 2))
     assert np.abs(first - second).max() > 0.1

@@ -243,3 +243,10 @@ def test_a_chain_broken_over_its_cell_is_made_whole(written: Writer) -> None:
     far = [line("N", "ALA", 2, 39.0), line("CA", "ALA", 2, 39.5), line("C", "ALA", 2, 0.5)]
     structure = load_structure(written([cell, *residue(1), *far]))
     assert structure.positions[-1, 0] - structure.positions[-2, 0] == pytest.approx(1.0)
+
+
+def test_a_crystal_is_left_as_it_is(written: Writer) -> None:
+    """Its cell is no box: what a missing loop leaves 39 Å away would else be moved to where another molecule is."""
+    cell = "CRYST1   40.000   40.000   40.000  90.00  90.00  90.00 P 21 21 21    4"
+    far = [line("N", "ALA", 20, 39.0), line("CA", "ALA", 20, 39.5), line("C", "ALA", 20, 40.5)]
+    assert load_structure(written([cell, *residue(1), *far])).positions[-1, 0] == pytest.approx(40.5)

@@ -81,23 +81,29 @@ class Replica:
                     saved = time.monotonic()
 
     def write_xtc(self, path: Path) -> None:
-        """The kept frames, in nm and ps from the first step after equilibration on.
+        """The kept frames, in nm and ps from the first step after equilibration on, whole or not at all.
 
         Raises:
             OSError: no space left.
         """
         shape = (self.settings.frames, len(self.positions), 3)
         frames = np.memmap(self._frames, dtype=np.float32, mode="r", shape=shape)
-        with XTCTrajectoryFile(str(path), "w", force_overwrite=True) as file:
-            for index, positions in enumerate(frames, start=1):
-                file.write(
-                    np.ascontiguousarray(positions)[None] / np.float32(_NM),
-                    time=np.array([index * self.settings.interval], dtype=np.float32),
-                    step=np.array([index * self.settings.steps_between_frames], dtype=np.int32),
-                )
-        with XTCTrajectoryFile(str(path)) as file:  # a full disk does not stop its writer
-            if len(file) != self.settings.frames:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            name = f"/proc/self/fd/{folder}/.R{self.number}.xtc"  # MDTraj takes names in ASCII alone
+            with XTCTrajectoryFile(name, "w", force_overwrite=True) as file:
+                for index, positions in enumerate(frames, start=1):
+                    file.write(
+                        np.ascontiguousarray(positions)[None] / np.float32(_NM),
+                        time=np.array([index * self.settings.interval], dtype=np.float32),
+                        step=np.array([index * self.settings.steps_between_frames], dtype=np.int32),
+                    )
+            with XTCTrajectoryFile(name) as file:  # a full disk does not stop its writer
+                if len(file) != self.settings.frames:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            Path(name).replace(path)
+        finally:
+            os.close(folder)
 
     def frames_done(self) -> int:
         """Frames of the last state."""

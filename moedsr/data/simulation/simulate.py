@@ -83,9 +83,7 @@ def _simulate_replica(path: Path, replica: Replica, engine: Engine, progress: Pr
         return
     progress(replica.number, replica.frames_done(), before=True)
     replica.run(engine, lambda frames: progress(replica.number, frames))
-    aside = path.with_name(f".{path.name}")
-    replica.write_xtc(aside)
-    aside.replace(path)
+    replica.write_xtc(path)
     replica.remove_state()
 
 

@@ -28,8 +28,13 @@ def read_pdb(path: Path, text: str) -> Topology:
 
 
 def _cell(text: str) -> Box | None:
-    """The CRYST1 record's cell; None without one, or with a dummy."""
+    """The CRYST1 record's cell; None without one, with a dummy, or of a crystal.
+
+    A crystal's molecule is whole as it stands, however far apart a missing loop leaves its ends.
+    """
     line = next((line for line in text[:100_000].splitlines() if line.startswith("CRYST1")), "")
+    if line[55:66].replace(" ", "") not in ("", "P1"):  # the space group, which a simulation's box has not
+        return None
     try:
         values = [float(line[start:end]) for start, end in ((6, 15), (15, 24), (24, 33), (33, 40), (40, 47), (47, 54))]
     except ValueError:

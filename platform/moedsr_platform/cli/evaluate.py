@@ -88,6 +88,13 @@ def evaluate(
     else:
         what = ", ".join(proteins) or f"{split} split"
         show(evaluation_table(result, f"{model} on the {what} of {surfaces.path}"))
+    seen = [] if predictor is None or split == "train" else sorted(set(names) & set(predictor.meta.proteins))
+    if seen:
+        click.echo(
+            f"The model was trained on {len(seen)} of these {len(names)} proteins ({', '.join(seen[:5])}"
+            f"{', …' if len(seen) > 5 else ''}): this says nothing of proteins that it has never met.",
+            err=True,
+        )
 
 
 def _keep(model: str, record: "EvaluationRecord") -> None:

@@ -1,5 +1,6 @@
 """`moedsr predict`: surfaces of a structure over time."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from moedsr.inference import PredictedSurface
 
 REMARKS = {
-    "empty": "Empty: the model predicts no surface at that time; it may be trained too little.",
+    "empty": "Empty: the model predicts no surface then; it may be trained too little, or on proteins unlike this one.",
     "cut at the border": "Cut at the border: the surface leaves the model's cube and is closed there.",
 }
 
@@ -56,7 +57,11 @@ def _spread(start: float, stop: float, count: int) -> list[float]:
 @click.option("--html", "player", is_flag=True, help="Also write a page that plays the surfaces in any browser.")
 @click.option("--chain", help="Which chain, where the file has several; `A,B` takes both.")
 @click.option(
-    "--resolution", type=click.IntRange(16, 1024), default=128, show_default=True, help="Grid nodes per axis."
+    "--resolution",
+    type=click.IntRange(16, 1024),
+    default=128,
+    show_default=True,
+    help="Grid nodes per axis; the grid is 2.5 radii wide.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda.")
 def predict(
@@ -73,49 +78,55 @@ def predict(
     """Predict the molecular surface of PDB (or an mmCIF or GRO file) over time with MODEL: one mesh a time, in the
     file's coordinates (Å).
 
-    Time -1 is the structure itself, 1 the end of the span that the model was trained on.
+    Time -1 is the structure itself; from there to 1 lie the trajectories that the model was trained on, one after
+    another unless it was prepared otherwise. A structure needs its hydrogens where those of the training had them.
 
     \b
     moedsr predict models:/moe-dsr@champion FILE.pdb --times -1:1:5 --out surfaces
     """
     instants = parse_times(times)
     if not pdb.is_file():
-        raise InputError(f"{pdb}: no such file")
+        wrong = "is a folder, but must be a structure file" if pdb.is_dir() else "no such file"
+        raise InputError(f"{pdb}: {wrong}")
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file, but must be a folder")
     from moedsr_platform.model_reference import resolve
     from moedsr_platform.terminal import progress, show
 
     checkpoint = resolve(model)
+    from moedsr.data.topologies import stem
     from moedsr.inference import SurfacePredictor  # seconds long: only once the input is known to be sound
 
     predictor = SurfacePredictor.load(checkpoint, device=device)
-    surfaces: list[PredictedSurface] = []
+    name = stem(pdb)
+    shown: list[PredictedSurface] = []
+    rows: list[tuple[str, ...]] = []
     with progress(pdb.name, len(instants)) as advance:
+        # each is on disk as soon as it is ready: who stops a long prediction keeps what there is
         for surface in predictor.predict(pdb, instants, chain=chain, resolution=resolution, territories=player):
-            surfaces.append(surface)
+            rows.append(write_surface(surface, out, f"{name}_{len(rows):03d}", kind))
+            shown += [surface] if player else []
             advance(f"t = {surface.time:+.3f}, {len(surface.mesh.faces)} triangles")
-    from moedsr.data.topologies import stem
-
-    table = write_surfaces(surfaces, out, stem(pdb), kind)
-    show(table)
+    show(table_of(rows))
     if player:
-        click.echo(f"{write_page(surfaces, out, stem(pdb))}: plays them")
+        click.echo(f"{write_page(shown, out, name)}: plays them")
 
 
-def write_surfaces(surfaces: "list[PredictedSurface]", out: Path, stem: str, kind: str = "ply") -> Table:
-    """One mesh a surface, named by number and time; the table says what each file holds."""
+def write_surface(surface: "PredictedSurface", out: Path, name: str, kind: str = "ply") -> tuple[str, ...]:
+    """One mesh, its time in the file's name; returns its row of the table."""
     from moedsr.files import make_folder
     from moedsr.geometry.mesh_files import MESH_FORMATS
 
     make_folder(out)
-    rows = []
-    for number, surface in enumerate(surfaces):
-        path = out / f"{stem}_{number:03d}_t{surface.time:+.3f}.{kind}"
-        MESH_FORMATS[kind](surface.mesh, path)
-        remark = "empty" if surface.mesh.is_empty else "cut at the border" if surface.touches_border else ""
-        sizes = (f"{surface.mesh.volume:.0f}", f"{surface.mesh.area:.0f}", str(len(surface.mesh.faces)))
-        rows.append((str(path), f"{surface.time:+.3f}", *sizes, remark))
+    path = out / f"{name}_t{surface.time:+.3f}.{kind}"
+    MESH_FORMATS[kind](surface.mesh, path)
+    remark = "empty" if surface.mesh.is_empty else "cut at the border" if surface.touches_border else ""
+    sizes = (f"{surface.mesh.volume:.0f}", f"{surface.mesh.area:.0f}", str(len(surface.mesh.faces)))
+    return (str(path), f"{surface.time:+.3f}", *sizes, remark)
+
+
+def table_of(rows: Sequence[tuple[str, ...]]) -> Table:
+    """What each file holds."""
     remarks = {row[-1] for row in rows}
     note = " ".join(text for remark, text in REMARKS.items() if remark in remarks)
     columns = ("file", "time", "volume Å³", "area Å²", "triangles", "remark")

@@ -42,6 +42,7 @@ def prepare(
     out.
     """
     from moedsr.data.ensemble import find_ensembles
+    from moedsr.data.prepare import start_store
     from moedsr.data.remote_folder import is_remote
     from moedsr.data.remote_store import find_remote_ensembles, start_remote_store
     from moedsr_platform.cluster import connect
@@ -62,6 +63,8 @@ def prepare(
         find_ensembles(source, {})
     if is_remote(store):
         start_remote_store(store, chosen)
+    else:
+        start_store(Path(store), chosen)
     connect(address)
     if is_remote(store):
         count, fingerprint = prepare_remote_store(source, chosen, store, click.echo)

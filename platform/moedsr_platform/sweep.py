@@ -1,6 +1,7 @@
 """A sweep from file to result table: Ray Tune over its trials, every run tracked, the best one registered."""
 
 import contextlib
+import shlex
 import shutil
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,7 @@ def _run(
         show.say(f"note: {line}")
     show.say(f"results go to {results_folder()}, runs to {without_password(tracker.uri)}")
     if board.total > 1:
-        show.say(f"the search as it goes on: optuna-dashboard {without_password(sweep.storage or folder.study)}")
+        show.say(f"the search as it goes on: optuna-dashboard {shlex.quote(without_password(sweep.storage or folder.study))}")
     tags = _tags(sweep, folder, " ".join(store.fingerprint for _, store in setup.made))
     try:
         return Session(request, folder, spec, board, tracker, base, tags, setup.at_once, show, interruption).run()

@@ -185,7 +185,7 @@ class Session:
         target, best = self.request.sweep.register_as, self.board.best
         assert best is not None
         assert best.checkpoint is not None
-        model = best.checkpoint
+        model = shlex.quote(best.checkpoint)
         if target is not None:
             version = self.tracker.register(
                 run, Path(best.checkpoint), model=target.model, alias=target.alias, metrics=best.best
@@ -204,7 +204,7 @@ class Session:
             following.append(f"moedsr promote {model} --alias champion")
             model = f"models:/{target.model}@champion"
         else:
-            following.append(f"moedsr evaluate {model} --store {self.spec.store} --split test")
+            following.append(f"moedsr evaluate {model} --store {shlex.quote(self.spec.store)} --split test")
         following.append(f"moedsr predict {model} FILE.pdb --times -1:1:5 --out surfaces")
         self.show.say("\n".join(["\nnext:", *(f"  {line}" for line in following)]))
 

@@ -22,7 +22,7 @@ from moedsr_platform.scheduler import EarlyStopping
 from moedsr_platform.searcher import SweepSearch
 from moedsr_platform.sweep_file import SweepFile
 
-POINTS = 30
+POINTS, SEED = 30, "training.seed"
 OTHER = 1000  # the paper's search has seeds of its own: TPE begins with the points of a random search of its seed
 ASHA = {"asha": {"grace_steps": 12}}
 SEARCHES = {
@@ -37,18 +37,21 @@ Curve = dict[int, float]
 
 
 class Table:
-    """Learning curves by point."""
+    """Learning curves by point, each the mean over the seeds that it was trained with."""
 
     def __init__(self, path: Path) -> None:
         with path.open(encoding="utf-8", newline="") as file:
             head, *rows = csv.reader(file)
-        self.keys = [name for name in head if not name.isdigit()]
+        self.keys = [name for name in head if not name.isdigit() and name != SEED]
         self.validations = [int(name) for name in head if name.isdigit()]
-        self._curves: dict[tuple[float, ...], Curve] = {}
+        trained: dict[tuple[float, ...], list[list[float]]] = {}
         for row in rows:
             numbers = [float(cell) for cell in row]
-            place = tuple(numbers[: len(self.keys)])
-            self._curves[place] = dict(zip(self.validations, numbers[len(self.keys) :], strict=True))
+            trained.setdefault(tuple(numbers[: len(self.keys)]), []).append(numbers[-len(self.validations) :])
+        self._curves = {
+            point: dict(zip(self.validations, np.mean(curves, axis=0).tolist(), strict=True))
+            for point, curves in trained.items()
+        }
         columns = zip(*self._curves, strict=True)
         self.levels = {key: sorted(set(column)) for key, column in zip(self.keys, columns, strict=True)}
 

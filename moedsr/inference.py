@@ -14,10 +14,10 @@ from moedsr.data.protein_input import ProteinInput
 from moedsr.data.structure import Structure, load_structure
 from moedsr.device import resolve_device
 from moedsr.errors import InputError
-from moedsr.expert_territory import Territory, expert_territory
 from moedsr.geometry.level_set import extract_level_set
 from moedsr.geometry.mesh import Mesh
 from moedsr.models.moedsr import MoEDSR
+from moedsr.pictures.expert_territory import Territory, expert_territory
 from moedsr.protein_field import protein_field
 
 logger = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from moedsr.data.store import SurfaceStore
 from moedsr.errors import JobError
 from moedsr.evaluation import Evaluator
 from moedsr.losses import LOSS_NAMES
+from moedsr.pictures.surface_files import write_surfaces
 from moedsr.routing import routing_metrics, routing_table
-from moedsr.surface_files import write_surfaces
 from moedsr.trainer import Trainer, evaluated_proteins
 
 

@@ -14,8 +14,8 @@ from moedsr.batch import ProteinBatch, TrainingBatch
 from moedsr.config import Config, DataConfig, EvaluationConfig, PrepareConfig, TrainingConfig
 from moedsr.data.prepare import prepare_serially
 from moedsr.data.store import SurfaceStore
-from moedsr_platform import tracking_client
-from moedsr_platform.tracking_store import SQLITE, sqlite_path
+from moedsr_platform.tracking import client as tracking_client
+from moedsr_platform.tracking.store import SQLITE, sqlite_path
 
 TINY = PrepareConfig(frames=6, surface_points=400, grid_spacing=1.0, occupancy_grid=32)
 """Four proteins, coarse surfaces: seconds to prepare."""

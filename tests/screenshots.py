@@ -16,10 +16,10 @@ from pathlib import Path
 from browser import CHROMIUM, DRIVER, MISSING, Browser, browser
 from PIL import Image
 
-from moedsr_platform.run_names import KEY_TAG
-from moedsr_platform.sweep_page import MODE, view_address
-from moedsr_platform.sweep_results import find_sweep
-from moedsr_platform.tracking_client import connect
+from moedsr_platform.reports.sweep_results import find_sweep
+from moedsr_platform.tracking.client import connect
+from moedsr_platform.tracking.run_names import KEY_TAG
+from moedsr_platform.tracking.sweep_page import MODE, view_address
 
 CLOSE_ASSISTANT = """for (const button of document.querySelectorAll('button'))
   if (button.getAttribute('aria-label') === 'Close' || button.innerText === 'Show more') button.click()"""

@@ -18,7 +18,7 @@ def run() -> NoReturn:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     handle(signal.SIG_IGN)
     if "ray" in sys.modules:
-        from moedsr_platform.cluster import FAREWELL_SECONDS, leave
+        from moedsr_platform.cluster.connection import FAREWELL_SECONDS, leave
 
         leave(FAREWELL_SECONDS)
         end(code)  # the processes of a Ray that was started here end with this one

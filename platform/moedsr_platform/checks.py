@@ -70,7 +70,7 @@ def ray_cluster() -> Finding:
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         return Finding("ok", "RAY_ADDRESS is not set: a sweep starts a Ray of its own")
-    from moedsr_platform.tracking_store import answers
+    from moedsr_platform.tracking.store import answers
 
     host, _, port = address.split("://")[-1].partition(":")
     if address not in ("auto", "local") and not answers(host, int(port or 6379)):
@@ -80,7 +80,7 @@ def ray_cluster() -> Finding:
 
 def tracking() -> Finding:
     """Whether runs can be stored."""
-    from moedsr_platform.tracking_store import check_store, sqlite_path, store_uri
+    from moedsr_platform.tracking.store import check_store, sqlite_path, store_uri
 
     uri = store_uri()
     path = sqlite_path(uri)
@@ -95,7 +95,7 @@ def tracking() -> Finding:
 
 def disk() -> Finding:
     """Room for checkpoints and stores."""
-    from moedsr_platform.tracking_store import results_folder
+    from moedsr_platform.tracking.store import results_folder
 
     folder = next(parent for parent in (results_folder(), *results_folder().parents) if parent.exists())
     free = shutil.disk_usage(folder).free / 2**30
@@ -107,7 +107,7 @@ def disk() -> Finding:
 
 def cache() -> Finding:
     """Where prepared stores and downloaded models are kept."""
-    from moedsr_platform.tracking_store import cache_folder
+    from moedsr_platform.tracking.store import cache_folder
 
     folder = cache_folder()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())

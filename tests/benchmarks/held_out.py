@@ -21,7 +21,7 @@ from moedsr.config import Config
 from moedsr.data.store import SurfaceStore
 from moedsr.evaluation import Evaluator
 from moedsr.trainer import Trainer
-from moedsr_platform.sweep_loading import load_run
+from moedsr_platform.sweep_file.loading import load_run
 
 METRICS = ("iou", "chamfer", "chamfer_l1", "normal_consistency")
 SCORED = {"frames": 6, "grid_stride": 2, "surface_samples": 4000}  # so, whatever the run's file says: rows compare

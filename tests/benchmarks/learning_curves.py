@@ -1,6 +1,6 @@
 """Makes learning_curves.csv: the learning curve of every point of a small space, each from a real training.
 
-    python tests/benchmarks/learning_curves.py    three quarters of an hour on one CPU core; goes on after an interruption
+    python tests/benchmarks/learning_curves.py    45 minutes on one CPU core; goes on after an interruption
 
 The problem is the quickstart's, with experts small enough to train hundreds of them: its store, its proteins, and four
 of its search keys at a few levels each, every point trained with three seeds. A point is scored on later frames of the
@@ -21,8 +21,8 @@ from moedsr.data.prepare import default_store_path, prepare_serially
 from moedsr.data.store import SurfaceStore
 from moedsr.evaluation import Evaluator
 from moedsr.trainer import Trainer, evaluated_proteins
-from moedsr_platform.search_space import override
-from moedsr_platform.sweep_loading import load_sweep
+from moedsr_platform.sweep_file.loading import load_sweep
+from moedsr_platform.sweep_file.search_space import override
 
 HERE = Path(__file__).resolve().parent
 CURVES = HERE / "learning_curves.csv"

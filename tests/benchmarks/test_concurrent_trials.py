@@ -1,8 +1,9 @@
 """What it takes to run sixteen tiny trials at once: time and memory beside the same trials one and two at a time.
 
-The trials are real ones, of one worker each, and every step is logged, ten of them in a report; Ray is told of as many cores as there are trials at
-once, so that all of them share those of this machine. Memory is what processes have of their own, with their share of
-what several have (PSS), at its peak. Afterwards every point of every trial must be in the tracking store.
+The trials are real ones, of one worker each; every step is logged, ten of them in a report. Ray is told of as many
+cores as there are trials at once, so that all of them share those of this machine. Memory is what processes have of
+their own, with their share of what several have (PSS), at its peak. Afterwards every point of every trial must be in
+the tracking store.
 
     make bench ARGS="-k concurrent_trials"    7 minutes on two cores
 """
@@ -19,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from moedsr_platform.progress import LineDisplay
-from moedsr_platform.sweep_file import SweepFile
+from moedsr_platform.display.progress import LineDisplay
+from moedsr_platform.sweep_file.schema import SweepFile
 
 TRIALS, STEPS = 16, 100
 GIB = 2**30
@@ -107,9 +108,9 @@ def test_trials_at_once(
 ) -> None:
     import ray
 
-    from moedsr_platform.sweep import run_sweep
-    from moedsr_platform.sweep_request import Request
-    from moedsr_platform.tracking_store import store_uri
+    from moedsr_platform.sweep.request import Request
+    from moedsr_platform.sweep.sweep import run_sweep
+    from moedsr_platform.tracking.store import store_uri
 
     monkeypatch.setenv("MOEDSR_HOME", str(tmp_path / "results"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -19,7 +19,7 @@ from moedsr.data.store import SurfaceStore
 from moedsr.evaluation import Evaluator
 from moedsr.models.moedsr import MoEDSR
 from moedsr.trainer import Trainer, evaluated_proteins
-from moedsr_platform.sweep_loading import load_run
+from moedsr_platform.sweep_file.loading import load_run
 
 pytestmark = pytest.mark.benchmark
 

@@ -48,7 +48,7 @@ from pathlib import Path
 import ray
 from moedsr.config import PrepareConfig
 from moedsr.data.ensemble import find_ensembles
-from moedsr_platform.preparation_tasks import outcomes
+from moedsr_platform.cluster.preparation_tasks import outcomes
 cores, folder, frames = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
 ensembles = find_ensembles("mini-atlas") * 2

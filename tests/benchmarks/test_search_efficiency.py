@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moedsr_platform.scheduler import EarlyStopping
-from moedsr_platform.searcher import SweepSearch
-from moedsr_platform.sweep_file import SweepFile
+from moedsr_platform.search.scheduler import EarlyStopping
+from moedsr_platform.search.searcher import SweepSearch
+from moedsr_platform.sweep_file.schema import SweepFile
 
 POINTS, SEED = 30, "training.seed"
 OTHER = 1000  # the paper's search has seeds of its own: TPE begins with the points of a random search of its seed

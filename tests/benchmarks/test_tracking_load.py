@@ -33,7 +33,7 @@ from scipy.stats import t as student
 
 from moedsr.config import Config
 from moedsr.models.moedsr import MoEDSR
-from moedsr_platform.tracking import Tracker
+from moedsr_platform.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.benchmark
 

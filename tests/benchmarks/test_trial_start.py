@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 
 from moedsr.config import Config
-from moedsr_platform.board import Board, Row
-from moedsr_platform.progress import LineDisplay
-from moedsr_platform.sweep_file import SweepFile
+from moedsr_platform.display.board import Board, Row
+from moedsr_platform.display.progress import LineDisplay
+from moedsr_platform.sweep_file.schema import SweepFile
 
 TRIALS = 8
 JOBS = 4
@@ -79,9 +79,9 @@ def test_start_of_a_trial(
 ) -> None:
     import ray
 
-    from moedsr_platform import cluster
-    from moedsr_platform.sweep import run_sweep
-    from moedsr_platform.sweep_request import Request
+    from moedsr_platform.cluster import connection as cluster
+    from moedsr_platform.sweep.request import Request
+    from moedsr_platform.sweep.sweep import run_sweep
 
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
     monkeypatch.setenv("MOEDSR_HOME", str(tmp_path / "results"))

@@ -153,8 +153,8 @@ def save(config: Config, step: int, state: float, metrics: dict[str, float], scr
 
 def main(*arguments: str) -> None:
     """`moedsr sweep` with these arguments."""
-    from moedsr_platform import sweep_request
     from moedsr_platform.__main__ import run
+    from moedsr_platform.sweep import request as sweep_request
 
     sweep_request.Request = functools.partial(sweep_request.Request, train=train)  # type: ignore[assignment,misc]
     sys.argv = ["moedsr", "sweep", *arguments]

@@ -9,8 +9,8 @@ import torch
 from moedsr.config import Config
 from moedsr.data.store import SurfaceStore
 from moedsr.trainer import Trainer
-from moedsr_platform.search_space import grid_points, override
-from moedsr_platform.sweep_loading import load_sweep
+from moedsr_platform.sweep_file.loading import load_sweep
+from moedsr_platform.sweep_file.search_space import grid_points, override
 
 ABLATIONS = Path(__file__).resolve().parents[2] / "sweeps" / "ablations"
 POINTS = [

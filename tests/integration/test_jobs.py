@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from moedsr.errors import InputError
-from moedsr_platform import jobs
 from moedsr_platform.cli import main
+from moedsr_platform.cluster import jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,8 +9,8 @@ import pytest
 import serving
 
 import moedsr
-from moedsr_platform.registry import register
-from moedsr_platform.tracking import Tracker
+from moedsr_platform.tracking.registry import register
+from moedsr_platform.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import trimesh
 from browser import CHROMIUM, DRIVER, MISSING, Browser, browser
 
 from moedsr.geometry.mesh import Mesh, vertex_normals
-from moedsr.surface_player import View, write_player
+from moedsr.pictures.surface_player import View, write_player
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING)
 

@@ -8,7 +8,7 @@ import pytest
 
 PROGRAM = """
 import os, subprocess, sys
-from moedsr_platform import cluster
+from moedsr_platform.cluster import connection as cluster
 cluster.connect(None)
 import ray
 address = ray.get_runtime_context().gcs_address

@@ -12,8 +12,8 @@ import trimesh
 
 import moedsr
 from moedsr.config import Config
-from moedsr_platform.registry import register
-from moedsr_platform.tracking import Tracker
+from moedsr_platform.tracking.registry import register
+from moedsr_platform.tracking.tracker import Tracker
 
 PDB = Path(moedsr.__file__).parent / "data" / "mini_atlas" / "1vii_A" / "1vii_A.pdb"
 SMALL = {

@@ -17,8 +17,8 @@ from mlflow.entities import ViewType
 from restless_server import PlainServer
 
 from moedsr.config import Config
-from moedsr_platform import outbox
-from moedsr_platform.tracking import Tracker
+from moedsr_platform.tracking import outbox
+from moedsr_platform.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ import numpy as np
 import optuna
 import pytest
 
-from moedsr_platform.search_report import SearchReport
-from moedsr_platform.sweep_results import find_sweep
+from moedsr_platform.reports.search_report import SearchReport
+from moedsr_platform.reports.sweep_results import find_sweep
 
 HERE = Path(__file__).resolve().parent
 BASE = """\

@@ -12,8 +12,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
 import moedsr
-from moedsr_platform.registry import register
-from moedsr_platform.tracking import Tracker
+from moedsr_platform.tracking.registry import register
+from moedsr_platform.tracking.tracker import Tracker
 
 PDB = (Path(moedsr.__file__).parent / "data" / "mini_atlas" / "1l2y_A" / "1l2y_A.pdb").read_text()
 ATOMS = "\n".join(line for line in PDB.splitlines() if line.startswith("ATOM"))

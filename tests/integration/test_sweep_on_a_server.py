@@ -132,7 +132,7 @@ OWN = """
 import json, sys
 from pathlib import Path
 from moedsr.inference import SurfacePredictor
-from moedsr_platform.model_reference import resolve
+from moedsr_platform.tracking.model_reference import resolve
 record = json.loads(sys.argv[2])
 surfaces = SurfacePredictor.load(resolve(sys.argv[1])).predict(
     Path(sys.argv[3]), record["times"], resolution=record["resolution"]

@@ -14,9 +14,9 @@ from tracking_server import TrackingServer
 
 from moedsr.config import Config
 from moedsr.errors import InputError
-from moedsr_platform import outbox
-from moedsr_platform.tracking import Tracker
-from moedsr_platform.tracking_client import connect
+from moedsr_platform.tracking import outbox
+from moedsr_platform.tracking.client import connect
+from moedsr_platform.tracking.tracker import Tracker
 
 pytestmark = [
     pytest.mark.slow,
@@ -57,7 +57,7 @@ def test_who_does_not_log_in_gets_nothing(server: TrackingServer, monkeypatch: p
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from moedsr_platform.tracking import Tracker
+from moedsr_platform.tracking.tracker import Tracker
 from moedsr.config import Config
 folder = Path(sys.argv[1])
 tracker = Tracker.open(experiment="outage", folder=folder / "tracking", away=True)

@@ -12,21 +12,21 @@ import pytest
 from click.testing import CliRunner
 from tracking_server import free_port
 
-from moedsr_platform.abandoned import is_abandoned
 from moedsr_platform.cli import main
-from moedsr_platform.journal import Journal
-from moedsr_platform.sweep_folder import SweepFolder
-from moedsr_platform.sweep_lock import is_held, only_here
-from moedsr_platform.tracking import Tracker
+from moedsr_platform.sweep.abandoned import is_abandoned
+from moedsr_platform.sweep.folder import SweepFolder
+from moedsr_platform.sweep.lock import is_held, only_here
+from moedsr_platform.tracking.journal import Journal
+from moedsr_platform.tracking.tracker import Tracker
 
 DRIVER = """
 import os, sys, time
 from pathlib import Path
 from moedsr.config import Config
-from moedsr_platform.abandoned import outlive
-from moedsr_platform.sweep_folder import SweepFolder
-from moedsr_platform.sweep_lock import only_here
-from moedsr_platform.tracking import Tracker
+from moedsr_platform.sweep.abandoned import outlive
+from moedsr_platform.sweep.folder import SweepFolder
+from moedsr_platform.sweep.lock import only_here
+from moedsr_platform.tracking.tracker import Tracker
 folder = SweepFolder(Path(sys.argv[1]))
 away = "MLFLOW_TRACKING_URI" in os.environ
 with only_here(folder.lock, "s"), Tracker.open(folder=folder.tracking, away=away) as tracker:
@@ -109,7 +109,7 @@ def test_so_does_the_ui_which_opens_also_where_somebody_else_is_at_it(
     for name in ("PYTHONWARNINGS", "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"):
         monkeypatch.setenv(name, "")  # which the command sets for the server that takes its place
     monkeypatch.setattr(os, "execv", lambda program, command: opened.append(program))
-    monkeypatch.setattr("moedsr_platform.journal.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("moedsr_platform.tracking.journal.LOCK_SECONDS", 0.1)
     journal = Journal(folder.tracking)
     done = CliRunner().invoke(main, ["ui", "--port", str(free_port())])
     journal.close()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from moedsr_platform.asha import Halving
-from moedsr_platform.sweep_file import Asha
+from moedsr_platform.search.asha import Halving
+from moedsr_platform.sweep_file.schema import Asha
 
 
 def went_on(values: list[float], factor: int, step: int = 10) -> list[float]:

@@ -10,8 +10,8 @@ import threading
 import pytest
 
 from moedsr.errors import InputError, JobError
-from moedsr_platform import cluster
-from moedsr_platform.cluster import JOB_VARIABLE, job_id
+from moedsr_platform.cluster import connection as cluster
+from moedsr_platform.cluster.connection import JOB_VARIABLE, job_id
 
 
 def test_the_job_that_started_this_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from moedsr_platform.cluster_watch import EVERY_SECONDS, ClusterWatch
+from moedsr_platform.cluster.watch import EVERY_SECONDS, ClusterWatch
 
 GONE = "Ray on this machine is gone"
 
@@ -14,7 +14,7 @@ GONE = "Ray on this machine is gone"
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, to be set."""
     times = [0.0]
-    monkeypatch.setattr("moedsr_platform.cluster_watch.time.monotonic", lambda: times[0])
+    monkeypatch.setattr("moedsr_platform.cluster.watch.time.monotonic", lambda: times[0])
     return times
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from moedsr_platform.board import Board
-from moedsr_platform.events import SessionOver, SweepListener, TrialEvents
+from moedsr_platform.display.board import Board
 from moedsr_platform.interruption import Interruption
-from moedsr_platform.sweep_file import Resources
+from moedsr_platform.sweep.events import SessionOver, SweepListener, TrialEvents
+from moedsr_platform.sweep_file.schema import Resources
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import torch
 from moedsr.config import Config
 from moedsr.data.protein_input import ProteinInput, collate
 from moedsr.data.store import SurfaceStore
-from moedsr.expert_colours import colour_of
-from moedsr.expert_territory import Territory, expert_territory
 from moedsr.geometry.mesh import Mesh
 from moedsr.models.moedsr import MoEDSR
+from moedsr.pictures.expert_colours import colour_of
+from moedsr.pictures.expert_territory import Territory, expert_territory
 from moedsr.protein_field import ProteinField
 
 

@@ -4,7 +4,7 @@ import pytest
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError
 
 from moedsr.errors import JobError
-from moedsr_platform.failure_reason import reason_of
+from moedsr_platform.trial.failure_reason import reason_of
 
 
 def chained(outer: BaseException, cause: BaseException) -> BaseException:

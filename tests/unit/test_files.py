@@ -72,7 +72,7 @@ def test_a_target_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 def test_pictures_are_written_whole_too(tmp_path: Path) -> None:
     from matplotlib.figure import Figure
 
-    from moedsr.figures import save_figure
+    from moedsr.pictures.figures import save_figure
 
     figure = Figure()
     figure.subplots().plot(np.arange(3))

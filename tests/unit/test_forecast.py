@@ -8,7 +8,7 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from moedsr_platform.forecast import ForecastSampler, foretold, gains
+from moedsr_platform.search.forecast import ForecastSampler, foretold, gains
 
 SPACE = {"x": FloatDistribution(0.0, 1.0), "y": FloatDistribution(0.0, 1.0)}
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from moedsr_platform.full_disk import is_full
+from moedsr_platform.trial.full_disk import is_full
 
 
 class Usage(NamedTuple):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from moedsr_platform.growth import growth
-from moedsr_platform.nodes import Node
-from moedsr_platform.sweep_file import Resources
+from moedsr_platform.cluster.growth import growth
+from moedsr_platform.cluster.nodes import Node
+from moedsr_platform.sweep_file.schema import Resources
 
 A100 = Path(__file__).resolve().parents[2] / "cluster" / "ray-cluster-a100.yaml"
 

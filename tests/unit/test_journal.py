@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from moedsr.errors import InputError
-from moedsr_platform.journal import REQUESTS, SENT, Journal, is_waiting
+from moedsr_platform.tracking.journal import REQUESTS, SENT, Journal, is_waiting
 
 
 def ask(*numbers: int) -> list[dict[str, object]]:
@@ -68,7 +68,7 @@ def test_values_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 def test_two_processes_do_not_share_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("moedsr_platform.journal.LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("moedsr_platform.tracking.journal.LOCK_SECONDS", 0.2)
     journal = Journal(tmp_path)
     with pytest.raises(InputError, match="another process is using it"):
         Journal(tmp_path)

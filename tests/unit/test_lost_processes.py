@@ -15,7 +15,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from moedsr_platform.lost_processes import at_hand, survive_losses
+from moedsr_platform.cluster.lost_processes import at_hand, survive_losses
 
 
 @pytest.mark.parametrize(

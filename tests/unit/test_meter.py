@@ -2,8 +2,8 @@
 
 import pytest
 
-from moedsr_platform import meter as meters
-from moedsr_platform.meter import duration, meter
+from moedsr_platform.display import meter as meters
+from moedsr_platform.display.meter import duration, meter
 
 
 class Clock:

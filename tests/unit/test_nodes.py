@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from moedsr.errors import InputError
-from moedsr_platform.nodes import Node, concurrency, trials_at_once
-from moedsr_platform.sweep_file import Resources
+from moedsr_platform.cluster.nodes import Node, concurrency, trials_at_once
+from moedsr_platform.sweep_file.schema import Resources
 
 
 def test_a_worker_does_not_straddle_nodes_and_a_trial_may() -> None:

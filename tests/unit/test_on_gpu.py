@@ -21,8 +21,8 @@ from moedsr.models.experts import EXPERTS
 from moedsr.models.moedsr import MoEDSR
 from moedsr.trainer import Trainer
 from moedsr.training import TrainingReport, train
-from moedsr_platform.failure_reason import reason_of
-from moedsr_platform.system_metrics import SystemMetrics
+from moedsr_platform.trial.failure_reason import reason_of
+from moedsr_platform.trial.system_metrics import SystemMetrics
 
 pytestmark = pytest.mark.gpu
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from moedsr_platform import outbox as module
-from moedsr_platform.journal import Journal, Request, is_waiting
-from moedsr_platform.outbox import BATCH, Outbox, Point
+from moedsr_platform.tracking import outbox as module
+from moedsr_platform.tracking.journal import Journal, Request, is_waiting
+from moedsr_platform.tracking.outbox import BATCH, Outbox, Point
 
 
 class Store:

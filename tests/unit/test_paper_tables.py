@@ -12,12 +12,12 @@ from moedsr.config import Config
 from moedsr.errors import InputError
 from moedsr.scores import Evaluation, FrameScore
 from moedsr_platform.cli import main
-from moedsr_platform.evaluation_record import EvaluationRecord
-from moedsr_platform.paper_tables import specialists_table
-from moedsr_platform.routing_report import Routing
-from moedsr_platform.score_groups import group_scores
-from moedsr_platform.sweep_results import find_sweep, sweep_table
-from moedsr_platform.tracking import Tracker
+from moedsr_platform.reports.paper_tables import specialists_table
+from moedsr_platform.reports.score_groups import group_scores
+from moedsr_platform.reports.sweep_results import find_sweep, sweep_table
+from moedsr_platform.tracking.evaluation_record import EvaluationRecord
+from moedsr_platform.tracking.routing_report import Routing
+from moedsr_platform.tracking.tracker import Tracker
 
 BASELINES = {"naive": 0.5, "oracle": 0.7}
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from moedsr.geometry.mesh import Mesh
-from moedsr.pictures import VIEW, write_coloured, write_overview
+from moedsr.pictures.surfaces import VIEW, write_coloured, write_overview
 
 
 def tetrahedron(size: float) -> Mesh:
@@ -75,6 +75,6 @@ def test_surfaces_in_their_own_colours(tmp_path: Path) -> None:
 def test_pyplot_is_not_imported() -> None:
     import subprocess
 
-    code = "import moedsr.pictures, sys; print('matplotlib.pyplot' in sys.modules)"
+    code = "import moedsr.pictures.surfaces, sys; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -9,7 +9,7 @@ from moedsr.config import DataConfig, PrepareConfig
 from moedsr.data.store import SurfaceStore
 from moedsr.errors import InputError
 from moedsr_platform.cli import main
-from moedsr_platform.preparation import ensure_store, store_path
+from moedsr_platform.cluster.preparation import ensure_store, store_path
 
 
 def test_a_store_that_is_only_named_is_taken_as_it_is(tiny_store: SurfaceStore) -> None:
@@ -73,8 +73,8 @@ def test_options_of_the_command_become_settings(
         asked.append(settings)
         raise InputError("enough")
 
-    monkeypatch.setattr("moedsr_platform.cluster.connect", lambda address: [])
-    monkeypatch.setattr("moedsr_platform.preparation.prepare_store", prepare)
+    monkeypatch.setattr("moedsr_platform.cluster.connection.connect", lambda address: [])
+    monkeypatch.setattr("moedsr_platform.cluster.preparation.prepare_store", prepare)
     given = [str(tmp_path / "settings.yaml") if option == "FILE" else option for option in options]
     result = CliRunner().invoke(main, ["data", "prepare", "mini-atlas", "--out", str(tmp_path / "store"), *given])
     assert result.exit_code == 2

@@ -10,9 +10,9 @@ from moedsr.config import DataConfig, PrepareConfig
 from moedsr.data.ensemble import find_ensembles
 from moedsr.data.prepare import prepare_protein
 from moedsr.errors import CannotWriteError, InputError, JobError
-from moedsr_platform import preparation
-from moedsr_platform.preparation import ensure_store, prepare_store
-from moedsr_platform.preparation_tasks import Outcome, ProcessesLost, _outcome
+from moedsr_platform.cluster import preparation
+from moedsr_platform.cluster.preparation import ensure_store, prepare_store
+from moedsr_platform.cluster.preparation_tasks import Outcome, ProcessesLost, _outcome
 
 ray = pytest.importorskip("ray")
 

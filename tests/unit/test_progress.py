@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from moedsr_platform.board import Board
-from moedsr_platform.progress import Clock, LineDisplay, LiveDisplay, WaitingNotice, clock, display, result_text
+from moedsr_platform.display.board import Board
+from moedsr_platform.display.progress import Clock, LineDisplay, LiveDisplay, WaitingNotice, clock, display, result_text
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from click.testing import CliRunner
 from moedsr.config import Config
 from moedsr.errors import InputError
 from moedsr.scores import TRACKED, Evaluation, FrameScore
-from moedsr_platform import registry as registry_module
 from moedsr_platform.cli import main
-from moedsr_platform.evaluation_record import EvaluationRecord
-from moedsr_platform.promotion import promote
-from moedsr_platform.registry import register
-from moedsr_platform.tracking import Tracker
-from moedsr_platform.tracking_client import connect
+from moedsr_platform.tracking import registry as registry_module
+from moedsr_platform.tracking.client import connect
+from moedsr_platform.tracking.evaluation_record import EvaluationRecord
+from moedsr_platform.tracking.promotion import promote
+from moedsr_platform.tracking.registry import register
+from moedsr_platform.tracking.tracker import Tracker
 
 
 class Registry:

@@ -19,13 +19,13 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from moedsr import checkpoint as checkpoint_module
 from moedsr.config import Config
 from moedsr.errors import InputError
-from moedsr_platform import registry
 from moedsr_platform.cli import main
-from moedsr_platform.model_package import REQUIREMENTS
-from moedsr_platform.model_reference import NEEDED, resolve
-from moedsr_platform.promotion import promote
-from moedsr_platform.registry import register
-from moedsr_platform.tracking import Tracker
+from moedsr_platform.tracking import registry
+from moedsr_platform.tracking.model_package import REQUIREMENTS
+from moedsr_platform.tracking.model_reference import NEEDED, resolve
+from moedsr_platform.tracking.promotion import promote
+from moedsr_platform.tracking.registry import register
+from moedsr_platform.tracking.tracker import Tracker
 
 CONFIG = '{"evaluation": {"split": "val", "frames": 4}}'
 
@@ -236,7 +236,7 @@ def test_a_version_holds_text_and_tensors_only(store: Store) -> None:
 
 IMPORTED = """
 import sys
-import moedsr_platform.pyfunc_model
+import moedsr_platform.tracking.pyfunc_model
 for name, module in list(sys.modules.items()):
     if name.split(".")[0] == "moedsr": print(module.__file__)
 """

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from moedsr.config import Config
 from moedsr_platform.cli import main
-from moedsr_platform.tracking import Tracker
+from moedsr_platform.tracking.tracker import Tracker
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from moedsr.errors import InputError
-from moedsr_platform.routing_annotations import annotate
-from moedsr_platform.routing_report import Routing
+from moedsr_platform.reports.routing_annotations import annotate
+from moedsr_platform.tracking.routing_report import Routing
 
 ROUTING = Routing(step=1, names=("1abc_A", "2xyz_B", "3new_C"), splits=("train",) * 3, gates=np.eye(3))
 TABLE = '''PDB\talpha%\tCATH_class\tnotes

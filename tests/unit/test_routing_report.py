@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from moedsr.errors import InputError
-from moedsr_platform.routing_report import Routing, RoutingHistory
+from moedsr_platform.tracking.routing_report import Routing, RoutingHistory
 
 
 def routing(gates: list[list[float]]) -> Routing:
@@ -83,7 +83,7 @@ def test_a_table_that_says_what_its_proteins_are_like(tmp_path: Path) -> None:
 
 
 def test_many_proteins_are_aligned_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("moedsr_platform.routing_report.ALIGNED_PROTEINS", 5)
+    monkeypatch.setattr("moedsr_platform.tracking.routing_report.ALIGNED_PROTEINS", 5)
     names = tuple(f"p{place}" for place in range(40))
     many = Routing(step=1, names=names, splits=("train",) * 40, gates=np.eye(2)[[0, 1] * 20], sequences=("ACD",) * 40)
     aligned, identity = many.identity

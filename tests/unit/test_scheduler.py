@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from moedsr_platform.scheduler import EarlyStopping
-from moedsr_platform.sweep_file import SweepFile
+from moedsr_platform.search.scheduler import EarlyStopping
+from moedsr_platform.sweep_file.schema import SweepFile
 
 ASHA = {"asha": {"grace_steps": 10, "reduction_factor": 2}}
 MEDIAN = {"median": {"grace_steps": 20, "min_trials": 2}}

@@ -7,11 +7,11 @@ from click.testing import CliRunner
 
 from moedsr.config import Config
 from moedsr_platform.cli import main
-from moedsr_platform.search_report import SearchReport
-from moedsr_platform.search_space import override
-from moedsr_platform.sweep_results import find_sweep, point_table
-from moedsr_platform.tracking import Tracker
-from moedsr_platform.tracking_client import connect
+from moedsr_platform.reports.search_report import SearchReport
+from moedsr_platform.reports.sweep_results import find_sweep, point_table
+from moedsr_platform.sweep_file.search_space import override
+from moedsr_platform.tracking.client import connect
+from moedsr_platform.tracking.tracker import Tracker
 
 SWEEP = """\
 name: s

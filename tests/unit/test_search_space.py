@@ -6,7 +6,7 @@ import pytest
 
 from moedsr.config import Config, DataConfig
 from moedsr.errors import InputError
-from moedsr_platform.search_space import (
+from moedsr_platform.sweep_file.search_space import (
     Domain,
     data_settings,
     describe,

@@ -17,10 +17,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from moedsr.errors import InputError
-from moedsr_platform import searcher
-from moedsr_platform import study as study_module
-from moedsr_platform.searcher import StudyPlace, SweepSearch
-from moedsr_platform.sweep_file import SweepFile
+from moedsr_platform.search import searcher
+from moedsr_platform.search import study as study_module
+from moedsr_platform.search.searcher import StudyPlace, SweepSearch
+from moedsr_platform.sweep_file.schema import SweepFile
 
 
 def sweep(**more: object) -> SweepFile:

@@ -1,8 +1,8 @@
 """Seeds of one point, taken together."""
 
-from moedsr_platform.board import Board
-from moedsr_platform.progress import result_text
-from moedsr_platform.seed_means import by_point, mean_text
+from moedsr_platform.display.board import Board
+from moedsr_platform.display.progress import result_text
+from moedsr_platform.display.seed_means import by_point, mean_text
 
 
 def test_trials_are_grouped_by_all_but_their_seed() -> None:

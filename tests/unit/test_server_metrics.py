@@ -12,9 +12,9 @@ import pytest
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from moedsr_platform.outbox import Point
-from moedsr_platform.run_writer import is_permanent
-from moedsr_platform.server_metrics import ServerMetrics
+from moedsr_platform.tracking.outbox import Point
+from moedsr_platform.tracking.run_writer import is_permanent
+from moedsr_platform.tracking.server_metrics import ServerMetrics
 
 POINTS: list[Point] = [
     ("train/loss", 0.1 + 0.2, 1, 1700000000000), ("train/loss", -1e-320, 2, 1700000000001), ("val/iou", 7.0, 2, 5)

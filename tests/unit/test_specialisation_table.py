@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from moedsr_platform.routing_report import Routing
-from moedsr_platform.specialisation_table import NOTE, NOTHING, specialisation_table
+from moedsr_platform.reports.specialisation_table import NOTE, NOTHING, specialisation_table
+from moedsr_platform.tracking.routing_report import Routing
 
 
 def routing(experts: list[int]) -> Routing:

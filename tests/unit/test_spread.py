@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from moedsr_platform.spread import SpreadSampler
+from moedsr_platform.search.spread import SpreadSampler
 
 SPACE = {
     "word": CategoricalDistribution(("a", "b", "c", "d")),

@@ -10,9 +10,9 @@ import mlflow
 import pytest
 from mlflow.entities import Metric
 
-from moedsr_platform.outbox import Point
-from moedsr_platform.sqlite_metrics import SqliteMetrics
-from moedsr_platform.tracking_client import connect
+from moedsr_platform.tracking.client import connect
+from moedsr_platform.tracking.outbox import Point
+from moedsr_platform.tracking.sqlite_metrics import SqliteMetrics
 
 BATCHES: list[list[Point]] = [
     [("train/loss", 0.5, 1, 1000), ("train/loss", 0.25, 2, 1001), ("val/iou", 0.7, 2, 1001)],
@@ -93,7 +93,7 @@ def test_a_file_that_another_writer_holds_is_waited_for(
     client: mlflow.MlflowClient, store: SqliteMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And then given up for the time being: the outbox tries again."""
-    monkeypatch.setattr("moedsr_platform.sqlite_metrics.PATIENCE", 0.05)
+    monkeypatch.setattr("moedsr_platform.tracking.sqlite_metrics.PATIENCE", 0.05)
     run = client.create_run("0").info.run_id
     with sqlite3.connect(file_of(client)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from moedsr.baselines import naive_ious
 from moedsr.data.store import SurfaceStore
-from moedsr.stored_motion import motion_of, stored_surface, write_motion
+from moedsr.pictures.stored_motion import motion_of, stored_surface, write_motion
 from moedsr_platform.cli import main
 
 

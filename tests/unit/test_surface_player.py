@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from moedsr.geometry.mesh import Mesh
-from moedsr.surface_player import View, write_player
+from moedsr.pictures.surface_player import View, write_player
 
 
 def tetrahedron(size: float) -> Mesh:

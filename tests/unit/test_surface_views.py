@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from moedsr.expert_colours import colour_of
-from moedsr.expert_territory import Territory
 from moedsr.geometry.mesh import Mesh, vertex_normals
-from moedsr.surface_views import by_disagreement, by_error, by_motion, by_nearest_expert, by_outermost_expert
+from moedsr.pictures.expert_colours import colour_of
+from moedsr.pictures.expert_territory import Territory
+from moedsr.pictures.surface_views import by_disagreement, by_error, by_motion, by_nearest_expert, by_outermost_expert
 
 
 def ball(radius: float) -> Mesh:

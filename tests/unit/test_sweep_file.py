@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from moedsr.errors import InputError
 from moedsr_platform.cli import main
-from moedsr_platform.file_references import check_variants
-from moedsr_platform.sweep_checks import cautions
-from moedsr_platform.sweep_loading import load_run, load_sweep
+from moedsr_platform.sweep.file_references import check_variants
+from moedsr_platform.sweep_file.checks import cautions
+from moedsr_platform.sweep_file.loading import load_run, load_sweep
 
 GOOD = """\
 name: demo

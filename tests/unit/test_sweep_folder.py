@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from moedsr.errors import InputError
-from moedsr_platform.sweep_file import SweepFile
-from moedsr_platform.sweep_folder import all_folders, new_folder, old_folder, unfinished
+from moedsr_platform.sweep.folder import all_folders, new_folder, old_folder, unfinished
+from moedsr_platform.sweep_file.schema import SweepFile
 
 
 def sweep(**changes: object) -> SweepFile:

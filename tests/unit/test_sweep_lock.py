@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from moedsr.errors import InputError
-from moedsr_platform.sweep_lock import is_held, only_here
+from moedsr_platform.sweep.lock import is_held, only_here
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from moedsr_platform.sweep_lock import only_here
+from moedsr_platform.sweep.lock import only_here
 with only_here(Path(sys.argv[1]), "mine", "raysubmit_7"):
     print("held", flush=True)
     time.sleep(60)

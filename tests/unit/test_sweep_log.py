@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from moedsr.errors import InputError
-from moedsr_platform.board import Board
-from moedsr_platform.scheduler import EarlyStopping
-from moedsr_platform.searcher import SweepSearch
-from moedsr_platform.sweep_file import SweepFile
-from moedsr_platform.sweep_log import Known, SweepLog, replay
-from moedsr_platform.trial_folder import TrialFolder
+from moedsr_platform.display.board import Board
+from moedsr_platform.search.scheduler import EarlyStopping
+from moedsr_platform.search.searcher import SweepSearch
+from moedsr_platform.sweep.log import Known, SweepLog, replay
+from moedsr_platform.sweep_file.schema import SweepFile
+from moedsr_platform.trial.folder import TrialFolder
 
 
 def sweep(sampler: str, **more: object) -> SweepFile:

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 from moedsr.config import Config
-from moedsr_platform.board import Board
-from moedsr_platform.run_names import KEY_TAG
-from moedsr_platform.search_space import describe
-from moedsr_platform.sweep_page import ROWS, SPACE, VIEW_TAG, comparison_view, sweep_note, trial_note
-from moedsr_platform.tracking import Tracker
+from moedsr_platform.display.board import Board
+from moedsr_platform.sweep_file.search_space import describe
+from moedsr_platform.tracking.run_names import KEY_TAG
+from moedsr_platform.tracking.sweep_page import ROWS, SPACE, VIEW_TAG, comparison_view, sweep_note, trial_note
+from moedsr_platform.tracking.tracker import Tracker
 
 
 def board(trials: int) -> Board:

@@ -6,9 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from moedsr.errors import JobError
-from moedsr_platform import sweep as sweep_module
 from moedsr_platform.cli import main
-from moedsr_platform.sweep_request import Request, again
+from moedsr_platform.sweep import sweep as sweep_module
+from moedsr_platform.sweep.request import Request, again
 
 RUN = "data: {source: mini-atlas}\n"
 SWEEP = "base:\n  data: {source: mini-atlas}\nseeds: 3\nsampler: grid\n"

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from moedsr_platform.cli import main
-from moedsr_platform.sweep_loading import load_run, load_sweep
+from moedsr_platform.sweep_file.loading import load_run, load_sweep
 
 SWEEPS = Path(__file__).resolve().parents[2] / "sweeps"
 FILES = sorted(SWEEPS.rglob("*.yaml"))

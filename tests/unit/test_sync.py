@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from moedsr.config import Config
 from moedsr_platform.cli import main
-from moedsr_platform.journal import Journal
-from moedsr_platform.sweep_folder import SweepFolder
-from moedsr_platform.tracking import Tracker
+from moedsr_platform.sweep.folder import SweepFolder
+from moedsr_platform.tracking.journal import Journal
+from moedsr_platform.tracking.tracker import Tracker
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_what_waits_is_sent_once(folder: SweepFolder) -> None:
 
 
 def test_a_running_sweep_is_left_alone(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("moedsr_platform.journal.LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("moedsr_platform.tracking.journal.LOCK_SECONDS", 0.2)
     running = Journal(folder.tracking)
     held = CliRunner().invoke(main, ["sync"])
     running.close()

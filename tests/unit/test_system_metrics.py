@@ -5,7 +5,7 @@ import time
 
 import torch
 
-from moedsr_platform.system_metrics import SystemMetrics
+from moedsr_platform.trial.system_metrics import SystemMetrics
 
 
 def test_a_sleeping_process_keeps_no_core_busy_and_a_computing_one_does() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from moedsr_platform.tables import Table
-from moedsr_platform.terminal import show
+from moedsr_platform.display.tables import Table
+from moedsr_platform.display.terminal import show
 
 COLUMNS = ("trial", "latent_learning_rate", "load_balance_weight", "IoU", "gap closed")
 ROWS = (("t-001", "0.0045", "0.003", "0.71", "0.2"), ("t-002", "0.01", "0.02", "0.7", "0.1"))
@@ -14,7 +14,7 @@ TABLE = Table("A sweep", COLUMNS, ROWS)
 def test_no_word_and_no_number_is_broken(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("moedsr_platform.terminal.PIPED_WIDTH", width)
+    monkeypatch.setattr("moedsr_platform.display.terminal.PIPED_WIDTH", width)
     show(TABLE)
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= width

@@ -21,13 +21,14 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from moedsr.config import Config
 from moedsr.errors import InputError
-from moedsr_platform import outbox, run_artifacts, tracking_client
-from moedsr_platform.journal import Request
-from moedsr_platform.run_names import PARENT_TAG
-from moedsr_platform.sweep_results import find_sweep, sweep_table
-from moedsr_platform.tracking import Tracker
-from moedsr_platform.tracking_client import connect
-from moedsr_platform.tracking_store import StoreAwayError, check_store, results_folder, store_uri
+from moedsr_platform.reports.sweep_results import find_sweep, sweep_table
+from moedsr_platform.tracking import client as tracking_client
+from moedsr_platform.tracking import outbox, run_artifacts
+from moedsr_platform.tracking.client import connect
+from moedsr_platform.tracking.journal import Request
+from moedsr_platform.tracking.run_names import PARENT_TAG
+from moedsr_platform.tracking.store import StoreAwayError, check_store, results_folder, store_uri
+from moedsr_platform.tracking.tracker import Tracker
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from moedsr.errors import JobError
-from moedsr_platform.trial_folder import Spoken, TrialFolder, pause_trial, step_of, stop_trial
-from moedsr_platform.worker import joined
+from moedsr_platform.trial.folder import Spoken, TrialFolder, pause_trial, step_of, stop_trial
+from moedsr_platform.trial.worker import joined
 
 
 def folder_in(path: Path, mode: str = "max") -> TrialFolder:

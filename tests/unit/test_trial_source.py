@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from ray.tune.search.searcher import Searcher
 
-from moedsr_platform.board import Board
+from moedsr_platform.display.board import Board
 from moedsr_platform.interruption import Interruption
-from moedsr_platform.sweep_log import SweepLog
-from moedsr_platform.trial_source import TrialSource
+from moedsr_platform.sweep.log import SweepLog
+from moedsr_platform.sweep.trial_source import TrialSource
 
 
 class Counting(Searcher):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moedsr_platform.verdict import verdict
+from moedsr_platform.display.verdict import verdict
 
 IOU = {"naive/iou": 0.485, "oracle/iou": 0.689}
 

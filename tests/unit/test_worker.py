@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from moedsr_platform.trial_folder import stop_trial
-from moedsr_platform.worker import run_training
+from moedsr_platform.trial.folder import stop_trial
+from moedsr_platform.trial.worker import run_training
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from moedsr_platform.sweep_file import Resources
-from moedsr_platform.worker_group import backend_of
+from moedsr_platform.sweep_file.schema import Resources
+from moedsr_platform.trial.worker_group import backend_of
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ def doctor() -> None:
     Exit code 1 when something that a sweep needs does not work.
     """
     from moedsr_platform.checks import CHECKS, run_check
-    from moedsr_platform.terminal import output
+    from moedsr_platform.display.terminal import output
 
     console = output()
     failed = []

@@ -8,7 +8,7 @@ import click
 from moedsr.errors import InputError
 
 if TYPE_CHECKING:
-    from moedsr_platform.evaluation_record import EvaluationRecord
+    from moedsr_platform.tracking.evaluation_record import EvaluationRecord
 
 ALONE = "baselines"
 """In place of a model: what needs no learning, by itself."""
@@ -47,7 +47,7 @@ def evaluate(
     structure, blurred by a width fitted on training proteins. oracle: the best static surface, which sees the frames
     themselves. zero-code, mean-code: a model whose latent code is fitted on the initial structure, without that fit.
     """
-    from moedsr_platform.model_reference import resolve
+    from moedsr_platform.tracking.model_reference import resolve
 
     checkpoint = None if model == ALONE else resolve(model)
     if checkpoint is None and store is None:
@@ -55,10 +55,10 @@ def evaluate(
     from moedsr.config import Config, DataConfig  # seconds long: only once the model is known to exist
     from moedsr.evaluation import Evaluator
     from moedsr.inference import SurfacePredictor
-    from moedsr_platform.evaluation_record import EvaluationRecord
-    from moedsr_platform.evaluation_store import names_of, open_store
-    from moedsr_platform.evaluation_table import evaluation_table
-    from moedsr_platform.terminal import progress, show
+    from moedsr_platform.display.terminal import progress, show
+    from moedsr_platform.reports.evaluation_store import names_of, open_store
+    from moedsr_platform.reports.evaluation_table import evaluation_table
+    from moedsr_platform.tracking.evaluation_record import EvaluationRecord
 
     surfaces = open_store(checkpoint, store)
     names = names_of(surfaces, split, proteins)
@@ -99,8 +99,8 @@ def evaluate(
 
 def _keep(model: str, record: "EvaluationRecord") -> None:
     """With the model's run; a checkpoint directory has none."""
-    from moedsr_platform.model_reference import run_behind
-    from moedsr_platform.tracking_client import connect
+    from moedsr_platform.tracking.client import connect
+    from moedsr_platform.tracking.model_reference import run_behind
 
     if Path(model).is_dir():
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from moedsr.errors import InputError
-from moedsr_platform.tables import Table
+from moedsr_platform.display.tables import Table
 
 if TYPE_CHECKING:
     from moedsr.inference import PredictedSurface
@@ -90,8 +90,8 @@ def predict(
         raise InputError(f"{pdb}: {wrong}")
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file, but must be a folder")
-    from moedsr_platform.model_reference import resolve
-    from moedsr_platform.terminal import progress, show
+    from moedsr_platform.display.terminal import progress, show
+    from moedsr_platform.tracking.model_reference import resolve
 
     checkpoint = resolve(model)
     from moedsr.data.topologies import stem
@@ -135,8 +135,8 @@ def table_of(rows: Sequence[tuple[str, ...]]) -> Table:
 
 def write_page(surfaces: "list[PredictedSurface]", out: Path, stem: str) -> Path:
     """One HTML page that plays the surfaces: by their distance to the first that is not empty, and by their experts."""
-    from moedsr.surface_player import write_player
-    from moedsr.surface_views import by_disagreement, by_motion, by_outermost_expert
+    from moedsr.pictures.surface_player import write_player
+    from moedsr.pictures.surface_views import by_disagreement, by_motion, by_outermost_expert
 
     meshes = [surface.mesh for surface in surfaces]
     territories = [surface.territory for surface in surfaces if surface.territory is not None]

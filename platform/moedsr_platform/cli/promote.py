@@ -17,7 +17,7 @@ def promote(model: str, alias: str, force: bool) -> None:
     URI, or the id of a run whose model is registered. It must be no worse than the version that has the alias
     now, by what `moedsr evaluate --split val` kept of both, else by the scores that they were chosen by.
     """
-    from moedsr_platform.promotion import promote as set_alias
+    from moedsr_platform.tracking.promotion import promote as set_alias
 
     done = set_alias(model, alias, force=force)
     before = f" (was version {done.previous})" if done.previous and done.previous != done.version else ""

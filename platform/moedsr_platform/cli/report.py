@@ -9,13 +9,13 @@ import click
 
 from moedsr.errors import InputError
 from moedsr_platform.cli import InOrder
-from moedsr_platform.tables import Table, number
+from moedsr_platform.display.tables import Table, number
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from moedsr_platform.routing_report import Routing
+    from moedsr_platform.tracking.routing_report import Routing
 
 CSV = click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Also write the table as CSV.")
 PNG = click.option("--png", "png_file", type=click.Path(path_type=Path), help="Also draw it.")
@@ -34,9 +34,9 @@ def report() -> None:
 @CSV
 def sweep(sweep: str | None, csv_file: Path | None) -> None:
     """Every trial with its parameters and scores, best first, beside the baselines; seeds also as mean ± std."""
-    from moedsr_platform.sweep_results import find_sweep, point_table, sweep_table
-    from moedsr_platform.terminal import show
-    from moedsr_platform.tracking_client import connect
+    from moedsr_platform.display.terminal import show
+    from moedsr_platform.reports.sweep_results import find_sweep, point_table, sweep_table
+    from moedsr_platform.tracking.client import connect
 
     client = connect(create=False)
     found = find_sweep(client, sweep)
@@ -65,10 +65,10 @@ def experts(
     whatever is known of the proteins. p-values come from random reassignments of the proteins. All of it is kept with
     the run, under routing/.
     """
-    from moedsr_platform.routing_annotations import annotate
-    from moedsr_platform.specialisation_table import specialisation_table
-    from moedsr_platform.terminal import show
-    from moedsr_platform.tracking_client import connect
+    from moedsr_platform.display.terminal import show
+    from moedsr_platform.reports.routing_annotations import annotate
+    from moedsr_platform.reports.specialisation_table import specialisation_table
+    from moedsr_platform.tracking.client import connect
 
     client = connect(create=False)
     trial = _trial(client, run)
@@ -77,7 +77,7 @@ def experts(
         routing = annotate(routing, annotations, columns)
     statistics = routing.statistics()
     if png_file is not None:
-        from moedsr.routing_pictures import write_expert_map
+        from moedsr.pictures.routing import write_expert_map
 
         write_expert_map(png_file, names=routing.names, gates=routing.gates)
     heads = ("protein", "split", "expert", *(f"gate {expert}" for expert in range(statistics["experts"])))
@@ -110,9 +110,9 @@ def table1(models: tuple[str, ...], split: str, csv_file: Path | None, png_file:
     MODEL is a run id, a registered model, or a sweep, which stands for its best trial; without any, the latest
     sweep. Runs that differ in their seed alone are one method. What is shown comes from `moedsr evaluate`.
     """
-    from moedsr_platform.evaluation_record import EvaluationRecord
-    from moedsr_platform.paper_tables import methods_picture, methods_table
-    from moedsr_platform.tracking_client import connect
+    from moedsr_platform.reports.paper_tables import methods_picture, methods_table
+    from moedsr_platform.tracking.client import connect
+    from moedsr_platform.tracking.evaluation_record import EvaluationRecord
 
     client = connect(create=False)
     runs = [_model_run(client, model) for model in models] or [_trial(client, None)]
@@ -132,8 +132,8 @@ def table3(run: str | None, csv_file: Path | None) -> None:
     RUN is a trial's run id, the name of what `moedsr train` made, or a sweep, which stands for its best trial. Identity
     is that of global alignments over the shorter sequence; `moedsr report experts` tests other properties, too.
     """
-    from moedsr_platform.paper_tables import specialists_table
-    from moedsr_platform.tracking_client import connect
+    from moedsr_platform.reports.paper_tables import specialists_table
+    from moedsr_platform.tracking.client import connect
 
     client = connect(create=False)
     _give(specialists_table(_routing(client, _trial(client, run))), csv_file)
@@ -169,10 +169,10 @@ def by(key: str, sweep: str | None, csv_file: Path | None, png_file: Path | None
 
 def _by(key: str, title: str, sweep: str | None, csv_file: Path | None, png_file: Path | None) -> None:
     """Table and picture, both also kept with the sweep's run, under report/."""
-    from moedsr_platform.paper_tables import groups_picture, groups_table
-    from moedsr_platform.score_groups import group_scores
-    from moedsr_platform.sweep_results import find_sweep, trials_of
-    from moedsr_platform.tracking_client import connect
+    from moedsr_platform.reports.paper_tables import groups_picture, groups_table
+    from moedsr_platform.reports.score_groups import group_scores
+    from moedsr_platform.reports.sweep_results import find_sweep, trials_of
+    from moedsr_platform.tracking.client import connect
 
     client = connect(create=False)
     chosen = find_sweep(client, sweep)
@@ -191,7 +191,7 @@ def _by(key: str, title: str, sweep: str | None, csv_file: Path | None, png_file
 
 def _model_run(client: "MlflowClient", model: str) -> "Run":
     """A trial's run from anything that names a model or a sweep."""
-    from moedsr_platform.model_reference import run_behind
+    from moedsr_platform.tracking.model_reference import run_behind
 
     return (run_behind(client, model) if model.startswith("models:") else None) or _trial(client, model)
 
@@ -208,12 +208,12 @@ def importance(sweep: str | None, csv_file: Path | None, out: Path | None) -> No
     Shares of variance by fANOVA, and pictures: importances, parallel coordinates, the history of the search and, with
     two objectives, the points that are not beaten in both. The pictures are kept with the sweep's run, under search/.
     """
-    from moedsr_platform.run_names import SWEEP_TAG
-    from moedsr_platform.search_pictures import write_search_pictures
-    from moedsr_platform.search_report import SearchReport
-    from moedsr_platform.sweep_results import find_sweep
-    from moedsr_platform.tracking_client import connect
-    from moedsr_platform.tracking_store import results_folder
+    from moedsr_platform.reports.search_pictures import write_search_pictures
+    from moedsr_platform.reports.search_report import SearchReport
+    from moedsr_platform.reports.sweep_results import find_sweep
+    from moedsr_platform.tracking.client import connect
+    from moedsr_platform.tracking.run_names import SWEEP_TAG
+    from moedsr_platform.tracking.store import results_folder
 
     client = connect(create=False)
     parent = find_sweep(client, sweep)
@@ -226,7 +226,7 @@ def importance(sweep: str | None, csv_file: Path | None, out: Path | None) -> No
 
 
 def _give(table: Table, csv_file: Path | None) -> None:
-    from moedsr_platform.terminal import show
+    from moedsr_platform.display.terminal import show
 
     if csv_file is not None:
         csv_file.parent.mkdir(parents=True, exist_ok=True)
@@ -238,8 +238,8 @@ def _trial(client: "MlflowClient", reference: str | None) -> "Run":
     """A trial's run, from its run id or through its sweep; or the run of `moedsr train`."""
     from mlflow.exceptions import MlflowException
 
-    from moedsr_platform.run_names import BEST_TAG, TRIAL_TAG
-    from moedsr_platform.sweep_results import find_single, find_sweep, trials_of
+    from moedsr_platform.reports.sweep_results import find_single, find_sweep, trials_of
+    from moedsr_platform.tracking.run_names import BEST_TAG, TRIAL_TAG
 
     if reference:
         try:
@@ -265,8 +265,8 @@ def _trial(client: "MlflowClient", reference: str | None) -> "Run":
 
 
 def _routing(client: "MlflowClient", trial: "Run") -> "Routing":
-    from moedsr_platform.model_reference import CHECKPOINT
-    from moedsr_platform.routing_report import Routing
+    from moedsr_platform.tracking.model_reference import CHECKPOINT
+    from moedsr_platform.tracking.routing_report import Routing
 
     path = f"{CHECKPOINT}/routing.json"
     if path not in [file.path for file in client.list_artifacts(trial.info.run_id, CHECKPOINT)]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from moedsr_platform.cli.sweep import FILE, FOLDER
-from moedsr_platform.sweep_loading import load_sweep
+from moedsr_platform.sweep_file.loading import load_sweep
 
 
 @click.command()
@@ -24,7 +24,7 @@ def submit(file: Path, address: str, working_dir: Path, resume: bool, new: bool)
     ray start --head
     moedsr submit sweeps/quickstart.yaml --address http://127.0.0.1:8265
     """
-    from moedsr_platform.jobs import submit as submit_job
+    from moedsr_platform.cluster.jobs import submit as submit_job
 
     load_sweep(file)  # what is wrong with the file is said here, not in a job's log
     arguments = ("--resume",) if resume else () if new else ("--resume-unfinished",)

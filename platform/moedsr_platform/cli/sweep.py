@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from moedsr_platform.sweep_file import SweepFile
-from moedsr_platform.sweep_loading import load_sweep
+from moedsr_platform.sweep_file.loading import load_sweep
+from moedsr_platform.sweep_file.schema import SweepFile
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -56,13 +56,13 @@ def start(
         found = found.renamed(name)
     if results is not None:
         os.environ["MOEDSR_HOME"] = str(results.absolute())
-    from moedsr_platform.file_references import check_data_of, check_variants
-    from moedsr_platform.sweep import run_sweep
-    from moedsr_platform.sweep_request import Request
+    from moedsr_platform.sweep.file_references import check_data_of, check_variants
+    from moedsr_platform.sweep.request import Request
+    from moedsr_platform.sweep.sweep import run_sweep
 
     check_variants(found, file)
     if dry_run:
-        from moedsr_platform.dry_run import describe
+        from moedsr_platform.sweep.dry_run import describe
 
         click.echo(describe(found, address))
         return
@@ -70,7 +70,7 @@ def start(
     given = {"--name": name, "--results": results, "--address": address}
     flags = tuple(str(word) for flag, value in given.items() if value is not None for word in (flag, value))
     if resume is None:
-        from moedsr_platform.sweep_folder import unfinished
+        from moedsr_platform.sweep.folder import unfinished
 
         resume = unfinished(found) is not None
     run_sweep(Request(sweep=found, file=file, command=command, resume=resume, address=address, flags=flags))

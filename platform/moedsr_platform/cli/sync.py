@@ -15,11 +15,11 @@ def sync(timeout: int) -> None:
     Looks through $MOEDSR_HOME or ./results, and sends in the order in which things happened. A sweep that runs
     sends by itself, and so does `moedsr sweep FILE --resume`.
     """
-    from moedsr_platform.abandoned import close_abandoned, is_abandoned
-    from moedsr_platform.journal import is_waiting
-    from moedsr_platform.sweep_folder import all_folders
-    from moedsr_platform.tracking import Tracker
-    from moedsr_platform.tracking_store import store_uri, without_password
+    from moedsr_platform.sweep.abandoned import close_abandoned, is_abandoned
+    from moedsr_platform.sweep.folder import all_folders
+    from moedsr_platform.tracking.journal import is_waiting
+    from moedsr_platform.tracking.store import store_uri, without_password
+    from moedsr_platform.tracking.tracker import Tracker
 
     failed, closed = [], 0
     for folder in filter(is_abandoned, all_folders()):

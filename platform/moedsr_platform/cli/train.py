@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from moedsr_platform.cli.sweep import FILE, FOLDER, start
-from moedsr_platform.sweep_loading import load_run
+from moedsr_platform.sweep_file.loading import load_run
 
 
 @click.command()

@@ -24,9 +24,9 @@ def ui(port: int, host: str) -> None:
     The store is $MLFLOW_TRACKING_URI, else mlflow.db in $MOEDSR_HOME or ./results. Sweeps are runs with
     trials below them; a sweep's page shows its result table, a trial's its curves, routing/ and surfaces/.
     """
-    from moedsr_platform.abandoned import close_abandoned, has_more_to_say
-    from moedsr_platform.sweep_folder import all_folders
-    from moedsr_platform.tracking_store import artifact_folder, check_store, store_uri
+    from moedsr_platform.sweep.abandoned import close_abandoned, has_more_to_say
+    from moedsr_platform.sweep.folder import all_folders
+    from moedsr_platform.tracking.store import artifact_folder, check_store, store_uri
 
     uri = store_uri()
     check_store(uri, create=False)
@@ -61,9 +61,9 @@ def _first_page(uri: str) -> str:
 
     MLflow's own first page is about chat traces.
     """
-    from moedsr_platform.run_names import EXPERIMENT, KEY_TAG
-    from moedsr_platform.sweep_page import MODE, VIEW_TAG, view_address
-    from moedsr_platform.tracking_client import connect
+    from moedsr_platform.tracking.client import connect
+    from moedsr_platform.tracking.run_names import EXPERIMENT, KEY_TAG
+    from moedsr_platform.tracking.sweep_page import MODE, VIEW_TAG, view_address
 
     client = connect(uri, create=False)
     experiment = client.get_experiment_by_name(EXPERIMENT)

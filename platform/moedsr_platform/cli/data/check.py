@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from moedsr_platform.tables import Table
+from moedsr_platform.display.tables import Table
 
 if TYPE_CHECKING:
     from moedsr.data.store import SurfaceStore
@@ -21,7 +21,7 @@ NOTE = (
 def check(store: str) -> None:
     """Verify every tensor and checksum of STORE; print each protein's size and how far it moves."""
     from moedsr.data.store import check_store
-    from moedsr_platform.terminal import show
+    from moedsr_platform.display.terminal import show
 
     checked = check_store(store)
     show(sizes_and_motion(checked))
@@ -31,7 +31,7 @@ def check(store: str) -> None:
 
 def sizes_and_motion(store: "SurfaceStore") -> Table:
     """One row a protein."""
-    from moedsr.stored_motion import motion_of
+    from moedsr.pictures.stored_motion import motion_of
 
     rows = []
     for name in store.names():

@@ -10,7 +10,7 @@ from moedsr.errors import InputError, InterruptedJobError, JobError
 
 if TYPE_CHECKING:
     from moedsr.data.atlas.catalogue import Tier
-    from moedsr_platform.meter import Meter
+    from moedsr_platform.display.meter import Meter
 
 
 @click.command()
@@ -56,7 +56,7 @@ def fetch(
     from moedsr.data.atlas.catalogue import MEAN_BYTES, SERVER, pinned_ids, read_ids, require_known
     from moedsr.data.atlas.fetch import FetchOrder, archives_in, is_complete
     from moedsr.data.atlas.fetch import fetch as fetch_entries
-    from moedsr_platform.meter import meter
+    from moedsr_platform.display.meter import meter
 
     if archive is not None and not archive.is_dir():
         raise InputError(f"--archive {archive}: no such folder")

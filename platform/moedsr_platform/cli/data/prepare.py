@@ -45,8 +45,8 @@ def prepare(
     from moedsr.data.prepare import start_store
     from moedsr.data.remote_folder import is_remote
     from moedsr.data.remote_store import find_remote_ensembles, start_remote_store
-    from moedsr_platform.cluster import connect
-    from moedsr_platform.preparation import prepare_remote_store, prepare_store
+    from moedsr_platform.cluster.connection import connect
+    from moedsr_platform.cluster.preparation import prepare_remote_store, prepare_store
 
     chosen = _settings(
         settings,

@@ -22,8 +22,8 @@ def show(store: str, protein: str, out: Path, frames: int, model: str | None) ->
     The page needs no network: open it in any browser, drag to turn, press play; a menu chooses what is coloured.
     """
     from moedsr.data.store import SurfaceStore
-    from moedsr.stored_motion import write_motion
-    from moedsr_platform.terminal import progress
+    from moedsr.pictures.stored_motion import write_motion
+    from moedsr_platform.display.terminal import progress
 
     opened = SurfaceStore.open(store)
     stored = opened.protein(protein)
@@ -35,7 +35,7 @@ def show(store: str, protein: str, out: Path, frames: int, model: str | None) ->
 
 
 def _field(model: str, protein: "StoredProtein") -> "ProteinField":
-    from moedsr_platform.model_reference import resolve
+    from moedsr_platform.tracking.model_reference import resolve
 
     checkpoint = resolve(model)
     from moedsr.data.protein_input import ProteinInput  # seconds long: only once the model is known to exist

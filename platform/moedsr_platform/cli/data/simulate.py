@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from moedsr.data.simulation.engine import Device
     from moedsr.data.simulation.settings import SimulationSettings
     from moedsr.data.simulation.simulate import Progress
-    from moedsr_platform.meter import Meter
+    from moedsr_platform.display.meter import Meter
 
 SECONDS_A_DAY = 86400.0
 ENDINGS = (".pdb", ".ent", ".pdb.gz", ".ent.gz")
@@ -59,7 +59,7 @@ def simulate(
             raise
         raise InputError(f"{error.name} is missing; simulation needs it: pip install 'moedsr[md]'") from error
     from moedsr.data.structure import load_structure
-    from moedsr_platform.meter import meter
+    from moedsr_platform.display.meter import meter
 
     protein = load_structure(structure, chain)
     name = ensemble_name(structure, protein.chain) if name is None else name

@@ -1,0 +1,1 @@
+"""The Ray cluster: its machines, jobs on it, and surfaces prepared on it."""

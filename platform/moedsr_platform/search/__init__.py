@@ -1,0 +1,1 @@
+"""Which point comes next, and which trial goes on: Optuna behind Tune."""

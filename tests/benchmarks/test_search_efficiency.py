@@ -3,8 +3,8 @@
 Replayed on learning curves of real trainings (learning_curves.py and digit_curves.py made the tables), with the very
 searcher and early stopping of a sweep. The paper's search trains 30 random points to the end. The others may spend as
 many steps in all; the figure is the share of them after which their best validation is as good as its best. Four trials
-run at a time, or as many as a line says, each from one validation to the next in turn. Settings were chosen on seeds
-below 120, never on 200 to 239.
+run at a time, or as many as a line says, each from one validation to the next in turn. Settings were chosen on an earlier recording of the
+first table, a single training of each point, and on seeds below 120 of the second.
 """
 
 import csv
@@ -137,7 +137,7 @@ def test_steps_to_the_best_of_the_papers_random_search(name: str, at_once: int, 
     print(f"\n{name}, seeds {seeds[0]} to {seeds[-1]}, {at_once} trials at once, {budget} steps each")
     print(f"best of random search: {np.mean(aims):.4f} ± {np.std(aims):.4f}")
     print("search                    share of the steps: median   mean*   within a third   not reached")
-    means = {}
+    medians, means = {}, {}
     for label, (sampler, scheduler) in SEARCHES.items():
         shares = []
         for seed, aim in zip(seeds, aims, strict=True):
@@ -146,7 +146,11 @@ def test_steps_to_the_best_of_the_papers_random_search(name: str, at_once: int, 
             spent, best = replay(table, Search(sampler, scheduler, at_once), seed, budget, folder, aim)
             shares.append(spent / budget if best >= aim else math.inf)
         within, missed = (sum(share <= bound for share in shares) for bound in (1 / 3, 1.0))
-        mean = means[label] = np.mean([min(share, 1.0) for share in shares])
-        print(f"{label:26} {np.median(shares):26.2f} {mean:7.2f} {within:16d} {len(shares) - missed:13d}")
+        medians[label], mean = np.median(shares), np.mean([min(share, 1.0) for share in shares])
+        means[label] = mean
+        print(f"{label:26} {medians[label]:26.2f} {mean:7.2f} {within:16d} {len(shares) - missed:13d}")
     print("* a search that does not reach it counts with all of its steps")
-    assert max(means["tpe + ASHA"], means["multivariate_tpe + ASHA"]) < means["random + ASHA"]
+    for label in ("tpe + ASHA", "multivariate_tpe + ASHA"):
+        assert medians[label] <= 1 / 3
+        if len(seeds) > 5:  # of five, luck decides
+            assert means[label] < min(means["random + ASHA"], means[label.removesuffix(" + ASHA")])

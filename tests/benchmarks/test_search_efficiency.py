@@ -3,8 +3,8 @@
 Replayed on learning curves of real trainings (learning_curves.py and digit_curves.py made the tables), with the very
 searcher and early stopping of a sweep. The paper's search trains 30 random points to the end. The others may spend as
 many steps in all; the figure is the share of them after which their best validation is as good as its best. Four trials
-run at a time, or as many as a line says, each from one validation to the next in turn. Settings were chosen on an earlier recording of the
-first table, a single training of each point, and on seeds below 120 of the second.
+run at a time, or as many as a line says, each from one validation to the next in turn. Settings were chosen on an
+earlier recording of the first table, a single training of each point, and on seeds below 120 of the second.
 """
 
 import csv

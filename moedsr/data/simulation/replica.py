@@ -90,7 +90,9 @@ class Replica:
         frames = np.memmap(self._frames, dtype=np.float32, mode="r", shape=shape)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
-            name = f"/proc/self/fd/{folder}/.R{self.number}.xtc"  # MDTraj takes names in ASCII alone
+            name = str(path.with_name(f".R{self.number}.xtc"))
+            if not name.isascii():  # MDTraj takes no other
+                name = f"/proc/self/fd/{folder}/.R{self.number}.xtc"
             with XTCTrajectoryFile(name, "w", force_overwrite=True) as file:
                 for index, positions in enumerate(frames, start=1):
                     file.write(

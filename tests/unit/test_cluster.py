@@ -64,7 +64,7 @@ def test_sigterm_while_ray_starts_is_heard_by_whoever_hears_it_else(monkeypatch:
 def test_ray_says_nothing_of_lost_workers_that_a_trial_says_itself() -> None:
     """The filter is applied by Ray to what its raylet says; all else gets through."""
     program = (
-        "from moedsr_platform import cluster\n"
+        "from moedsr_platform.cluster import connection as cluster\n"
         "cluster._init = lambda address: exit(print_all())\n"
         "def print_all():\n"
         "    from ray._private.worker import print_to_stdstream\n"

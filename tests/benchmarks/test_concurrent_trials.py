@@ -30,7 +30,7 @@ pytestmark = pytest.mark.benchmark
 
 
 class Memory(threading.Thread):
-    """Highest memory seen of this process, of all worker processes, idle ones too, and of Ray itself, in bytes (PSS)."""
+    """Highest memory of this process, of all worker processes, idle ones too, and of Ray itself, in bytes (PSS)."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)

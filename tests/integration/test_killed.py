@@ -173,7 +173,7 @@ def test_a_machine_with_fewer_cores_goes_on_with_fewer_trials_at_once(make_scene
     assert fewer.start(resume=True).wait(600) == 0, scene.output
     assert "4 trials of 40 steps, 1 at a time" in scene.output
     check_whole(scene, 4)
-    large = scene.file.read_text().replace("cpus_per_worker: 1", "cpus_per_worker: 2")
+    large = scene.file.read_text().replace("cpus_per_worker: 1", "cpus_per_worker: 2").replace("trials: 4", "trials: 5")
     scene.file.write_text(large)
     assert fewer.start(resume=True).wait(90) == 2
     assert "a trial needs 1 worker with 2 CPU and 0 GPU each, but the cluster has 1 CPU" in scene.output

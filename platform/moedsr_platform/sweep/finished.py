@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from moedsr.errors import InputError, JobError
+from moedsr.files import written_whole
 from moedsr_platform.display.board import Board
 from moedsr_platform.display.progress import Display, result_text
 from moedsr_platform.sweep.folder import SweepFolder
@@ -17,7 +18,8 @@ from moedsr_platform.tracking.sweep_identity import read_identity
 
 def finish(folder: SweepFolder, sweep: SweepFile) -> None:
     """Notes that all is done that the sweep asks for."""
-    folder.finished.write_text(_done(sweep), encoding="utf-8")
+    with written_whole(folder.finished) as aside:
+        aside.write_text(_done(sweep), encoding="utf-8")
 
 
 def is_done(folder: SweepFolder, sweep: SweepFile) -> bool:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and the folder for what can be made again."""
 
 import os
 from collections.abc import Iterator
@@ -53,3 +53,8 @@ def _unwritable(path: Path, error: OSError) -> CannotWriteError:
     return CannotWriteError(
         f"{path}: cannot be written ({error.strerror or error}); make room or choose another folder"
     )
+
+
+def cache_folder() -> Path:
+    """Where this user keeps what can be made again: ``$MOEDSR_CACHE``, else ``~/.cache/moedsr``."""
+    return Path(os.environ.get("MOEDSR_CACHE") or Path.home() / ".cache" / "moedsr")

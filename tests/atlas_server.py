@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from moedsr.data import ensemble
+from moedsr.structures import ensemble
 
 MINI_ATLAS = Path(ensemble.__file__).parent / "mini_atlas"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from moedsr.batch import SURROUNDING_CHANNELS, InitialDistances, ProteinBatch, SplineGrids, TrainingBatch
-from moedsr.checkpoint import Meta, save_checkpoint
+from moedsr.batches.batch import SURROUNDING_CHANNELS, InitialDistances, ProteinBatch, SplineGrids, TrainingBatch
 from moedsr.config import Config, DataConfig, ExpertConfig, GateConfig, RouterConfig
 from moedsr.models.moedsr import MoEDSR
+from moedsr.training.checkpoint import Meta, save_checkpoint
 
 
 def small_config() -> Config:

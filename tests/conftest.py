@@ -10,10 +10,10 @@ import pytest
 import torch
 from e3nn import o3
 
-from moedsr.batch import ProteinBatch, TrainingBatch
+from moedsr.batches.batch import ProteinBatch, TrainingBatch
 from moedsr.config import Config, DataConfig, EvaluationConfig, PrepareConfig, TrainingConfig
-from moedsr.data.prepare import prepare_serially
-from moedsr.data.store import SurfaceStore
+from moedsr.store.prepare import prepare_serially
+from moedsr.store.store import SurfaceStore
 from moedsr_platform.tracking import client as tracking_client
 from moedsr_platform.tracking.store import SQLITE, sqlite_path
 

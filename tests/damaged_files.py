@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from moedsr.data.ensemble import Ensemble
-from moedsr.data.frame_plan import PlannedFrame
-from moedsr.data.store import SurfaceStore, check_store
-from moedsr.data.structure import Structure, load_structure
-from moedsr.data.trajectory import frame_count, initial_structure, read_frames
 from moedsr.errors import InputError
-from moedsr.geometry.radii import bondi_radii
+from moedsr.store.store import SurfaceStore, check_store
+from moedsr.structures.ensemble import Ensemble
+from moedsr.structures.frame_plan import PlannedFrame
+from moedsr.structures.radii import bondi_radii
+from moedsr.structures.structure import Structure, load_structure
+from moedsr.structures.trajectory import frame_count, initial_structure, read_frames
 
 TOPOLOGIES = ("pdb", "cif", "gro", "psf")
 TRAJECTORIES = ("xtc", "trr", "dcd", "nc", "h5", "models.pdb")

@@ -1,1 +1,1 @@
-"""Shapes in space, without learning: surfaces, meshes, level sets, superposition, neighbours."""
+"""Shapes in space, without learning: surfaces, meshes, level sets, neighbours."""

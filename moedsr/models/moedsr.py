@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from moedsr.batch import ProteinBatch, TrainingBatch
+from moedsr.batches.batch import ProteinBatch, TrainingBatch
 from moedsr.config import Config
 from moedsr.models.experts import EXPERTS, FieldContext
 from moedsr.models.experts.initial_distance import initial_distance
 from moedsr.models.experts.stacked import StackedLinear
 from moedsr.models.latent_codes import LatentCodes
-from moedsr.models.router import ROUTERS
+from moedsr.models.router.router import ROUTERS
 from moedsr.models.variants import choose
 
 

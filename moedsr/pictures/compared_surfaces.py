@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moedsr.data.protein_file import StoredProtein
 from moedsr.geometry.level_set import extract_level_set
 from moedsr.geometry.mesh import Mesh
-from moedsr.pictures.expert_territory import Territory, expert_territory
+from moedsr.inference.expert_territory import Territory, expert_territory
+from moedsr.inference.protein_field import ProteinField
 from moedsr.pictures.surface_player import View
 from moedsr.pictures.surface_views import by_error, by_nearest_expert
-from moedsr.protein_field import ProteinField
+from moedsr.store.protein_file import StoredProtein
 
 _RESOLUTION = 64
 

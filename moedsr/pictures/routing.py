@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from moedsr.pictures.expert_colours import colour_of
+from moedsr.inference.expert_colours import colour_of
 from moedsr.pictures.figures import save_figure
 
 Points = Sequence[tuple[int, float]]

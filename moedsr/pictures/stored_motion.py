@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moedsr.baselines import naive_ious
+from moedsr.batches.training_frames import spread
 from moedsr.config import PrepareConfig
-from moedsr.data.store import StoredProtein
-from moedsr.data.training_frames import spread
+from moedsr.evaluation.baselines import naive_ious
 from moedsr.files import make_folder
 from moedsr.geometry.mesh import Mesh
-from moedsr.geometry.radii import bondi_radii
 from moedsr.geometry.surface import solvent_excluded_surface
+from moedsr.store.store import StoredProtein
+from moedsr.structures.radii import bondi_radii
 
 if TYPE_CHECKING:
-    from moedsr.protein_field import ProteinField
+    from moedsr.inference.protein_field import ProteinField
 
 _SPACING = 1.0  # Å; fine enough to look at, a fourth of the triangles of 0.5 Å
 _PICTURED = 5

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from moedsr.data.training_frames import spread
-from moedsr.evaluation import Evaluator
+from moedsr.batches.training_frames import spread
+from moedsr.evaluation.evaluation import Evaluator
 
 _FRAMES = 4
 

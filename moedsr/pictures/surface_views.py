@@ -6,8 +6,8 @@ import numpy as np
 
 from moedsr.geometry.mesh import Mesh
 from moedsr.geometry.surface_distance import distance_to
-from moedsr.pictures.expert_colours import colour_of
-from moedsr.pictures.expert_territory import Territory
+from moedsr.inference.expert_colours import colour_of
+from moedsr.inference.expert_territory import Territory
 from moedsr.pictures.surface_player import View
 
 

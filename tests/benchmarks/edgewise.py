@@ -8,12 +8,12 @@ import torch
 from e3nn import o3
 from torch import Tensor
 
-from moedsr.batch import ProteinBatch
+from moedsr.batches.batch import ProteinBatch
 from moedsr.geometry.neighbours import pairs_within
 from moedsr.geometry.quasi_geodesic import quasi_geodesic_distance, smooth_normals
-from moedsr.models.encoders.q_mpnn import QMPNN
-from moedsr.models.radial import cosine_envelope
-from moedsr.models.tensor_product import DepthwiseTensorProduct
+from moedsr.models.router.encoders.q_mpnn import QMPNN
+from moedsr.models.router.radial import cosine_envelope
+from moedsr.models.router.tensor_product import DepthwiseTensorProduct
 
 
 class EdgewiseQMPNN(torch.nn.Module):

@@ -18,9 +18,9 @@ import torch
 from rounded_products import ROUNDINGS, rounded_products
 
 from moedsr.config import Config
-from moedsr.data.store import SurfaceStore
-from moedsr.evaluation import Evaluator
-from moedsr.trainer import Trainer
+from moedsr.evaluation.evaluation import Evaluator
+from moedsr.store.store import SurfaceStore
+from moedsr.training.trainer import Trainer
 from moedsr_platform.sweep_file.loading import load_run
 
 METRICS = ("iou", "chamfer", "chamfer_l1", "normal_consistency")

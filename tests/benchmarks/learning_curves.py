@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 
 from moedsr.config import Config
-from moedsr.data.prepare import default_store_path, prepare_serially
-from moedsr.data.store import SurfaceStore
-from moedsr.evaluation import Evaluator
-from moedsr.trainer import Trainer, evaluated_proteins
+from moedsr.evaluation.evaluation import Evaluator
+from moedsr.store.prepare import default_store_path, prepare_serially
+from moedsr.store.store import SurfaceStore
+from moedsr.training.trainer import Trainer, evaluated_proteins
 from moedsr_platform.sweep_file.loading import load_sweep
 from moedsr_platform.sweep_file.search_space import override
 

@@ -14,7 +14,7 @@ import builders
 import pytest
 import torch
 
-from moedsr.batch import TrainingBatch
+from moedsr.batches.batch import TrainingBatch
 from moedsr.models.experts.body import ExpertBody
 from moedsr.models.experts.products import linear
 from moedsr.models.moedsr import MoEDSR

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from moedsr.geometry.level_set import extract_level_set, values_on_metric_grid
-from moedsr.protein_field import ProteinField
+from moedsr.inference.protein_field import ProteinField
 
 pytestmark = pytest.mark.benchmark
 

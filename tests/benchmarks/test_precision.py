@@ -13,12 +13,12 @@ import torch
 from benchmarks.rounded_products import rounded_products
 from benchmarks.test_experts import POINTS, compare, explicit, make
 
-from moedsr.batch import TrainingBatch
-from moedsr.data.prepare import prepare_serially
-from moedsr.data.store import SurfaceStore
-from moedsr.evaluation import Evaluator
+from moedsr.batches.batch import TrainingBatch
+from moedsr.evaluation.evaluation import Evaluator
 from moedsr.models.moedsr import MoEDSR
-from moedsr.trainer import Trainer, evaluated_proteins
+from moedsr.store.prepare import prepare_serially
+from moedsr.store.store import SurfaceStore
+from moedsr.training.trainer import Trainer, evaluated_proteins
 from moedsr_platform.sweep_file.loading import load_run
 
 pytestmark = pytest.mark.benchmark

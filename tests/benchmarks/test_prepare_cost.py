@@ -20,7 +20,7 @@ import mdtraj
 import numpy as np
 import pytest
 
-from moedsr.data.ensemble import Ensemble, find_ensembles
+from moedsr.structures.ensemble import Ensemble, find_ensembles
 
 pytestmark = pytest.mark.benchmark
 
@@ -30,8 +30,8 @@ ALONE = """
 import json, sys, time
 from pathlib import Path
 from moedsr.config import PrepareConfig
-from moedsr.data.ensemble import Ensemble
-from moedsr.data.prepare import prepare_protein
+from moedsr.structures.ensemble import Ensemble
+from moedsr.store.prepare import prepare_protein
 name, pdb, *replicas, folder, frames = sys.argv[1:]
 ensemble = Ensemble(name, Path(pdb), tuple(map(Path, replicas)))
 prepare_protein(ensemble, PrepareConfig(frames=1), Path(folder))  # compiled code is loaded once a process
@@ -47,7 +47,7 @@ import sys, time
 from pathlib import Path
 import ray
 from moedsr.config import PrepareConfig
-from moedsr.data.ensemble import find_ensembles
+from moedsr.structures.ensemble import find_ensembles
 from moedsr_platform.cluster.preparation_tasks import outcomes
 cores, folder, frames = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)

@@ -20,10 +20,10 @@ import torch
 from benchmarks.edgewise import EdgewiseQMPNN
 from benchmarks.test_experts import CPU_AND_GPU, seconds
 
-from moedsr.batch import CloudPairs, ProteinBatch
+from moedsr.batches.batch import CloudPairs, ProteinBatch
 from moedsr.config import RouterConfig
 from moedsr.geometry.quasi_geodesic import quasi_geodesic_pairs
-from moedsr.models.encoders.q_mpnn import QMPNN
+from moedsr.models.router.encoders.q_mpnn import QMPNN
 
 pytestmark = pytest.mark.benchmark
 

@@ -14,13 +14,13 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from moedsr.batch import TrainingBatch
+from moedsr.batches.batch import TrainingBatch
+from moedsr.batches.batches import BatchSampler
+from moedsr.batches.prefetch import PrefetchedBatches
 from moedsr.config import Config, DataConfig, PrepareConfig
-from moedsr.data.batches import BatchSampler
-from moedsr.data.prefetch import PrefetchedBatches
-from moedsr.data.prepare import prepare_serially
-from moedsr.data.store import SurfaceStore
-from moedsr.trainer import Trainer
+from moedsr.store.prepare import prepare_serially
+from moedsr.store.store import SurfaceStore
+from moedsr.training.trainer import Trainer
 
 pytestmark = pytest.mark.benchmark
 
@@ -113,7 +113,7 @@ def test_reading_ahead_hides_a_slow_file(store: SurfaceStore, capsys: pytest.Cap
 
 READER = """
 import sys
-from moedsr.data.store import SurfaceStore
+from moedsr.store.store import SurfaceStore
 def private():
     lines = open("/proc/self/smaps_rollup").read().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))

@@ -14,10 +14,10 @@ import trimesh
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from moedsr.data.structure import load_structure
 from moedsr.geometry.mesh import Mesh
-from moedsr.geometry.radii import bondi_radii
 from moedsr.geometry.surface import SolventExcludedSurface, solvent_excluded_surface
+from moedsr.structures.radii import bondi_radii
+from moedsr.structures.structure import load_structure
 
 FOLDER = os.environ.get("MOEDSR_MSMS_ORACLE")
 ORACLE_RADII = {"H": 1.20, "C": 1.74, "N": 1.54, "O": 1.40, "S": 1.80}  # Å, of the program that drew the surfaces

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from moedsr.geometry.mesh import Mesh, vertex_normals
-from moedsr.geometry.radii import bondi_radii
 from moedsr.geometry.surface import solvent_excluded_surface
+from moedsr.structures.radii import bondi_radii
 
 pytestmark = pytest.mark.benchmark
 

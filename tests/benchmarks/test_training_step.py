@@ -13,11 +13,11 @@ import pytest
 import torch
 from benchmarks.test_experts import seconds
 
-from moedsr.batch import TrainingBatch
+from moedsr.batches.batch import TrainingBatch
 from moedsr.config import Config, DataConfig, ExpertConfig, RouterConfig
-from moedsr.losses import training_losses
 from moedsr.models.moedsr import MoEDSR
-from moedsr.optimisation import make_optimiser
+from moedsr.training.losses import training_losses
+from moedsr.training.optimisation import make_optimiser
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.gpu]
 

@@ -53,7 +53,7 @@ class Stopwatch(LineDisplay):
 
 def timed_training(config: Config, store: Path, *, report: Any, scratch: Path, **arguments: Any) -> None:
     """The training, which notes beside the trials how long it took, time spent in reports apart."""
-    from moedsr.training import train
+    from moedsr.train import train
 
     reporting = 0.0
 
@@ -66,7 +66,7 @@ def timed_training(config: Config, store: Path, *, report: Any, scratch: Path, *
     begun = time.perf_counter()
     train(config, store, report=timed, scratch=scratch, **arguments)
     took = time.perf_counter() - begun - reporting
-    from moedsr import distributed
+    from moedsr.training import distributed
 
     if distributed.rank() == 0:
         with (scratch.parents[1] / TRAINED).open("a") as file:

@@ -11,9 +11,9 @@ from builders import make_batch, select_batch, small_config
 from torch.nn.parallel import DistributedDataParallel
 
 from moedsr.config import LossConfig
-from moedsr.losses import LOAD_BALANCE, training_losses
 from moedsr.models.experts import EXPERTS
 from moedsr.models.moedsr import MoEDSR
+from moedsr.training.losses import LOAD_BALANCE, training_losses
 
 rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 torch.distributed.init_process_group("gloo")

@@ -13,7 +13,7 @@ from killing import MakeScene, Scene
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-MINI_ATLAS = ROOT / "moedsr" / "data" / "mini_atlas"
+MINI_ATLAS = ROOT / "moedsr" / "structures" / "mini_atlas"
 SPLITS = {"train": ["1l2y_A", "1crn_A"], "val": ["1vii_A"]}
 
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moedsr import distributed
 from moedsr.config import Config
 from moedsr.errors import JobError
+from moedsr.training import distributed
 
 
 def raise_an_error() -> None:

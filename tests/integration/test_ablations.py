@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from moedsr.config import Config
-from moedsr.data.store import SurfaceStore
-from moedsr.trainer import Trainer
+from moedsr.store.store import SurfaceStore
+from moedsr.training.trainer import Trainer
 from moedsr_platform.sweep_file.loading import load_sweep
 from moedsr_platform.sweep_file.search_space import grid_points, override
 

@@ -10,9 +10,9 @@ import pytest
 from mdtraj.formats import DCDTrajectoryFile, NetCDFTrajectoryFile, TRRTrajectoryFile, XTCTrajectoryFile
 
 from moedsr.config import PrepareConfig
-from moedsr.data.ensemble import find_ensembles
-from moedsr.data.prepare import prepare_serially
-from moedsr.data.structure import Structure, load_structure
+from moedsr.store.prepare import prepare_serially
+from moedsr.structures.ensemble import find_ensembles
+from moedsr.structures.structure import Structure, load_structure
 
 FRAMES = 6
 

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from moedsr.config import Config
-from moedsr.data.store import SurfaceStore
-from moedsr.scores import BASELINES, PREDICTORS
+from moedsr.evaluation.scores import BASELINES, PREDICTORS
+from moedsr.store.store import SurfaceStore
 from moedsr_platform.cli import main
 
 

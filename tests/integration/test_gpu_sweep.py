@@ -83,7 +83,7 @@ def test_trials_share_a_gpu(share: float, at_once: int, make_sweep: MakeSweep) -
 def the_best_is_evaluated_and_predicts(scene: Scene) -> None:
     """The registered model, on the GPU and on a CPU."""
     scores, surfaces = {}, {}
-    file = Path(__file__).parents[2] / "moedsr" / "data" / "mini_atlas" / "1vii_A" / "1vii_A.pdb"
+    file = Path(__file__).parents[2] / "moedsr" / "structures" / "mini_atlas" / "1vii_A" / "1vii_A.pdb"
     for device in ("cuda", "cpu"):
         out = scene.folder / f"surfaces-{device}"
         model = ["models:/moe-dsr@candidate"]

@@ -14,7 +14,7 @@ from moedsr_platform.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.slow
 
-PDB = Path(moedsr.__file__).parent / "data" / "mini_atlas" / "1l2y_A" / "1l2y_A.pdb"
+PDB = Path(moedsr.__file__).parent / "structures" / "mini_atlas" / "1l2y_A" / "1l2y_A.pdb"
 
 
 def test_a_served_model_answers_a_pdb_with_surfaces(tmp_path: Path) -> None:

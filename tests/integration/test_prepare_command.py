@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from moedsr.config import PrepareConfig
-from moedsr.data.ensemble import find_ensembles
-from moedsr.data.prepare import prepare_serially
-from moedsr.data.store import check_store
+from moedsr.store.prepare import prepare_serially
+from moedsr.store.store import check_store
+from moedsr.structures.ensemble import find_ensembles
 
 pytest.importorskip("ray")
 

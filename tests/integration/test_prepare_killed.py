@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from moedsr.config import PrepareConfig
-from moedsr.data.prepare import prepare_serially
-from moedsr.data.store import SurfaceStore, check_store
+from moedsr.store.prepare import prepare_serially
+from moedsr.store.store import SurfaceStore, check_store
 
 SETTINGS = PrepareConfig(frames=8, surface_points=500, occupancy_grid=64)
 PROGRAM = """
 import sys
 from moedsr.config import PrepareConfig
-from moedsr.data.prepare import prepare_serially
+from moedsr.store.prepare import prepare_serially
 print("begins", flush=True)
 prepare_serially("mini-atlas", PrepareConfig.model_validate_json(sys.argv[1]), __import__("pathlib").Path(sys.argv[2]))
 """

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 from s3_server import s3_bucket
 
 from moedsr.config import PrepareConfig
-from moedsr.data.ensemble import find_ensembles
-from moedsr.data.prepare import prepare_serially
-from moedsr.data.remote_folder import RemoteFolder
+from moedsr.store.prepare import prepare_serially
+from moedsr.store.remote_folder import RemoteFolder
+from moedsr.structures.ensemble import find_ensembles
 from moedsr_platform.cli import main
 
 pytest.importorskip("ray")

@@ -15,7 +15,7 @@ from moedsr.config import Config
 from moedsr_platform.tracking.registry import register
 from moedsr_platform.tracking.tracker import Tracker
 
-PDB = Path(moedsr.__file__).parent / "data" / "mini_atlas" / "1vii_A" / "1vii_A.pdb"
+PDB = Path(moedsr.__file__).parent / "structures" / "mini_atlas" / "1vii_A" / "1vii_A.pdb"
 SMALL = {
     "data": {"source": "mini-atlas", "prepare": {"surface_points": 200, "grid_spacing": 1.0}},
     "router": {

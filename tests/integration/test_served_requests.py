@@ -15,7 +15,7 @@ import moedsr
 from moedsr_platform.tracking.registry import register
 from moedsr_platform.tracking.tracker import Tracker
 
-PDB = (Path(moedsr.__file__).parent / "data" / "mini_atlas" / "1l2y_A" / "1l2y_A.pdb").read_text()
+PDB = (Path(moedsr.__file__).parent / "structures" / "mini_atlas" / "1l2y_A" / "1l2y_A.pdb").read_text()
 ATOMS = "\n".join(line for line in PDB.splitlines() if line.startswith("ATOM"))
 TWO_CHAINS = ATOMS + "\n" + "\n".join(line[:21] + "B" + line[22:] for line in ATOMS.splitlines())
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from mdtraj.formats import XTCTrajectoryFile
 
-from moedsr.data.ensemble import find_ensembles
+from moedsr.structures.ensemble import find_ensembles
 
 FRAMES = (101, 10_001)  # the latter as ATLAS has it
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from moedsr.data.frame_plan import plan_frames
-from moedsr.data.trajectory import frame_count, load_structure, read_frames
+from moedsr.structures.frame_plan import plan_frames
+from moedsr.structures.trajectory import frame_count, load_structure, read_frames
 
 def kib(*keys):
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()

@@ -20,7 +20,7 @@ from tracking_server import TrackingServer
 
 import moedsr
 
-PDB = Path(moedsr.__file__).parent / "data" / "mini_atlas" / "1l2y_A" / "1l2y_A.pdb"
+PDB = Path(moedsr.__file__).parent / "structures" / "mini_atlas" / "1l2y_A" / "1l2y_A.pdb"
 RECORD = {"pdb": PDB.read_text(), "times": [-1.0, 0.5], "resolution": 32}
 CHAMPION = "models:/moe-dsr@champion"
 WHEELS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "moedsr" / "wheels"
@@ -131,7 +131,7 @@ print(json.dumps(rows))
 OWN = """
 import json, sys
 from pathlib import Path
-from moedsr.inference import SurfacePredictor
+from moedsr.inference.inference import SurfacePredictor
 from moedsr_platform.tracking.model_reference import resolve
 record = json.loads(sys.argv[2])
 surfaces = SurfacePredictor.load(resolve(sys.argv[1])).predict(

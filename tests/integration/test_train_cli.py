@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from moedsr_platform.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
-ENSEMBLE = ROOT / "moedsr" / "data" / "mini_atlas" / "1l2y_A"
+ENSEMBLE = ROOT / "moedsr" / "structures" / "mini_atlas" / "1l2y_A"
 
 
 def run(*arguments: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from atlas_server import archive, members
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moedsr.data.atlas.archive import DamagedArchiveError, RefusedArchiveError, unpack
+from moedsr.structures.atlas.archive import DamagedArchiveError, RefusedArchiveError, unpack
 
 NAME = "1k5n_A"
 

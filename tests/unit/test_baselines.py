@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from moedsr.baselines import (
+from moedsr.errors import InputError
+from moedsr.evaluation.baselines import (
     fit_smoothing_width,
     gap_closed,
     leave_one_out_levels,
@@ -15,10 +16,9 @@ from moedsr.baselines import (
     smoothed_distance,
     smoothed_ious,
 )
-from moedsr.errors import InputError
-from moedsr.geometry.superpose import superpose
+from moedsr.evaluation.metrics import iou
 from moedsr.geometry.surface import solvent_excluded_surface
-from moedsr.metrics import iou
+from moedsr.structures.superpose import superpose
 
 NODES, SCALE = 40, 12.0
 SPACING = 2 * SCALE / (NODES - 1)

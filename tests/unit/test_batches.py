@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from moedsr.batches.batches import BatchSampler
+from moedsr.batches.training_frames import spread, training_frames
 from moedsr.config import Config
-from moedsr.data.batches import BatchSampler
-from moedsr.data.store import SurfaceStore
-from moedsr.data.training_frames import spread, training_frames
 from moedsr.errors import InputError
+from moedsr.store.store import SurfaceStore
 
 
 def test_batch_is_a_function_of_the_step(tiny_run: Config, tiny_store: SurfaceStore) -> None:

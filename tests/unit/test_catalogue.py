@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from moedsr.data.atlas.catalogue import addresses, pinned_ids, read_ids, require_known
 from moedsr.errors import InputError
+from moedsr.structures.atlas.catalogue import addresses, pinned_ids, read_ids, require_known
 
 
 def test_the_list_is_that_of_the_paper() -> None:

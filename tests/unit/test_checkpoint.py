@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from moedsr.checkpoint import Meta, load_model, save_checkpoint
 from moedsr.config import Config
 from moedsr.errors import InputError
 from moedsr.models.moedsr import MoEDSR
+from moedsr.training.checkpoint import Meta, load_model, save_checkpoint
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_replaces_an_older_one(saved: tuple[Path, MoEDSR], small_config: Config)
 
 
 def test_training_state_cannot_carry_code(saved: tuple[Path, MoEDSR], tmp_path: Path) -> None:
-    from moedsr.checkpoint import load_training
+    from moedsr.training.checkpoint import load_training
 
     torch.save({"step": shutil.rmtree}, saved[0] / "training.pt")
     with pytest.raises(Exception, match=r"weights_only|Weights only"):

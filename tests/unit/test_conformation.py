@@ -7,11 +7,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from moedsr.config import PrepareConfig
-from moedsr.data.conformation import InitialConformation, local_spread, sample_surface
-from moedsr.data.ensemble import find_ensembles
-from moedsr.data.structure import Structure, load_structure
 from moedsr.geometry.mesh import Mesh
 from moedsr.geometry.surface import solvent_excluded_surface
+from moedsr.store.conformation import InitialConformation, local_spread, sample_surface
+from moedsr.structures.ensemble import find_ensembles
+from moedsr.structures.structure import Structure, load_structure
 
 SETTINGS = PrepareConfig(surface_points=400, grid_spacing=0.7)
 

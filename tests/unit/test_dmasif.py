@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from moedsr.batch import ProteinBatch
+from moedsr.batches.batch import ProteinBatch
 from moedsr.geometry.tangent_frame import tangent_basis
-from moedsr.models.encoders import _quasi_geodesic_convolution as convolution_module
-from moedsr.models.encoders._protein_norm import ProteinGroupNorm
-from moedsr.models.encoders._quasi_geodesic_convolution import FramedSurface, QuasiGeodesicConvolution
+from moedsr.models.router.encoders import _quasi_geodesic_convolution as convolution_module
+from moedsr.models.router.encoders._protein_norm import ProteinGroupNorm
+from moedsr.models.router.encoders._quasi_geodesic_convolution import FramedSurface, QuasiGeodesicConvolution
 
 SIGMA = 9.0
 PRECISIONS = [(torch.float32, 1e-5), (torch.float64, 1e-10)]

@@ -9,16 +9,16 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from moedsr.batch import TrainingBatch
+from moedsr.batches.batch import TrainingBatch
 from moedsr.config import Config, DataConfig, ExpertConfig, GateConfig, RouterConfig
-from moedsr.data.store import SurfaceStore
 from moedsr.errors import InputError
-from moedsr.models.encoders import RouterWidths
 from moedsr.models.experts import DSRExperts
 from moedsr.models.moedsr import MoEDSR
-from moedsr.models.router import NoRouter
-from moedsr.trainer import Trainer
-from moedsr.training import TrainingReport, train
+from moedsr.models.router.encoders import RouterWidths
+from moedsr.models.router.router import NoRouter
+from moedsr.store.store import SurfaceStore
+from moedsr.train import TrainingReport, train
+from moedsr.training.trainer import Trainer
 
 
 class Published(nn.Module):

@@ -7,12 +7,12 @@ import builders
 import pytest
 import torch
 
-from moedsr.batch import ProteinBatch
+from moedsr.batches.batch import ProteinBatch
 from moedsr.config import Config, RouterConfig
 from moedsr.errors import InputError
-from moedsr.models.encoders import ENCODERS, SurfaceEncoder
-from moedsr.models.encoders._cloud import CoordinateEncoder
 from moedsr.models.moedsr import MoEDSR
+from moedsr.models.router.encoders import ENCODERS, SurfaceEncoder
+from moedsr.models.router.encoders._cloud import CoordinateEncoder
 
 MakeProteins = Callable[..., ProteinBatch]
 Turn = Callable[[ProteinBatch], tuple[ProteinBatch, torch.Tensor]]

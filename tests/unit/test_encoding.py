@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moedsr.data.encoding import (
+from moedsr.errors import InputError
+from moedsr.store.encoding import (
     decode_normals,
     decode_occupancy,
     decode_positions,
@@ -14,7 +15,6 @@ from moedsr.data.encoding import (
     encode_positions,
     round_positions,
 )
-from moedsr.errors import InputError
 
 
 def test_positions_are_kept_to_half_a_hundredth() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from moedsr.data.ensemble import Ensemble, find_ensembles
 from moedsr.errors import InputError
+from moedsr.structures.ensemble import Ensemble, find_ensembles
 
 ATLAS_SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "atlas_sample"
 

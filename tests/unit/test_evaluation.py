@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
+from moedsr.batches.protein_input import ProteinInput, collate
 from moedsr.config import Config
-from moedsr.data.protein_input import ProteinInput, collate
-from moedsr.data.store import SurfaceStore
 from moedsr.errors import InputError
-from moedsr.evaluation import Evaluator
+from moedsr.evaluation.evaluation import Evaluator
+from moedsr.evaluation.scores import BASELINES, Evaluation, FrameScore
+from moedsr.inference.protein_field import ProteinField, UnseenCode, protein_field
 from moedsr.models.moedsr import MoEDSR
-from moedsr.protein_field import ProteinField, UnseenCode, protein_field
-from moedsr.scores import BASELINES, Evaluation, FrameScore
+from moedsr.store.store import SurfaceStore
 
 CODES = get_args(UnseenCode)
 

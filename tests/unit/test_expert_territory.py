@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from moedsr.batches.protein_input import ProteinInput, collate
 from moedsr.config import Config
-from moedsr.data.protein_input import ProteinInput, collate
-from moedsr.data.store import SurfaceStore
 from moedsr.geometry.mesh import Mesh
+from moedsr.inference.expert_colours import colour_of
+from moedsr.inference.expert_territory import Territory, expert_territory
+from moedsr.inference.protein_field import ProteinField
 from moedsr.models.moedsr import MoEDSR
-from moedsr.pictures.expert_colours import colour_of
-from moedsr.pictures.expert_territory import Territory, expert_territory
-from moedsr.protein_field import ProteinField
+from moedsr.store.store import SurfaceStore
 
 
 def test_the_nearest_expert_wins() -> None:

@@ -6,13 +6,13 @@ import builders
 import pytest
 import torch
 
-from moedsr.batch import ProteinBatch, TrainingBatch
+from moedsr.batches.batch import ProteinBatch, TrainingBatch
 from moedsr.config import Config, ExpertConfig
 from moedsr.errors import InputError
-from moedsr.models.encoders import RouterWidths
 from moedsr.models.experts import EXPERTS, EquivariantExperts
 from moedsr.models.experts.initial_distance import initial_distance
 from moedsr.models.moedsr import MoEDSR
+from moedsr.models.router.encoders import RouterWidths
 
 MakeBatch = Callable[..., TrainingBatch]
 Turn = Callable[[ProteinBatch], tuple[ProteinBatch, torch.Tensor]]

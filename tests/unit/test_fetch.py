@@ -14,11 +14,11 @@ import pytest
 from atlas_server import Act, AtlasServer, archive, entry, members, serving
 from click.testing import CliRunner
 
-from moedsr.data.atlas import download as downloads
-from moedsr.data.atlas import fetch as fetching
-from moedsr.data.atlas.fetch import FetchOrder, FetchSummary, fetch
-from moedsr.data.ensemble import find_ensembles
 from moedsr.errors import InputError, JobError
+from moedsr.structures.atlas import download as downloads
+from moedsr.structures.atlas import fetch as fetching
+from moedsr.structures.atlas.fetch import FetchOrder, FetchSummary, fetch
+from moedsr.structures.ensemble import find_ensembles
 from moedsr_platform.cli.data.fetch import fetch as command
 
 A, B, C = "1k5n_A", "5e3e_A", "6jpt_A"
@@ -190,7 +190,7 @@ def test_damaged_archive_is_fetched_once_more(server: AtlasServer, tmp_path: Pat
 
 
 def test_no_more_connections_than_allowed(server: AtlasServer, tmp_path: Path) -> None:
-    from moedsr.data.atlas.catalogue import pinned_ids
+    from moedsr.structures.atlas.catalogue import pinned_ids
 
     for name in pinned_ids()[:8]:
         server.put(name, entry(name))
@@ -199,7 +199,7 @@ def test_no_more_connections_than_allowed(server: AtlasServer, tmp_path: Path) -
 
 
 def test_server_that_is_away_stops_the_rest(tmp_path: Path) -> None:
-    from moedsr.data.atlas.catalogue import pinned_ids
+    from moedsr.structures.atlas.catalogue import pinned_ids
 
     with serving() as server:
         pass  # its port is free again
@@ -267,7 +267,7 @@ def test_target_that_cannot_be_written_is_told_before_anything_is_asked(server: 
 
 
 def test_second_fetch_into_the_same_folder_is_refused(server: AtlasServer, tmp_path: Path) -> None:
-    from moedsr.data.folder_lock import alone_in
+    from moedsr.structures.folder_lock import alone_in
 
     (tmp_path / ".downloads").mkdir()
     with alone_in(tmp_path / ".downloads"), pytest.raises(JobError, match="another process works there already"):
@@ -279,8 +279,8 @@ def test_killed_fetch_goes_on(server: AtlasServer, tmp_path: Path) -> None:
     server.put(A, content)
     server.put(B, entry(B))
     program = (
-        "import sys, time, moedsr.data.atlas.download as d\n"
-        "from moedsr.data.atlas.fetch import FetchOrder, fetch\n"
+        "import sys, time, moedsr.structures.atlas.download as d\n"
+        "from moedsr.structures.atlas.fetch import FetchOrder, fetch\n"
         "from pathlib import Path\n"
         "class Slow:\n"
         "    def received(self, name, here, total, before): time.sleep(0.2 if here > 1_000_000 else 0)\n"

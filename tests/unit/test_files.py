@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from moedsr.config import PrepareConfig
-from moedsr.data.ensemble import find_ensembles
-from moedsr.data.prepare import prepare_protein
 from moedsr.errors import InputError
 from moedsr.files import make_folder, written_whole
+from moedsr.store.prepare import prepare_protein
+from moedsr.structures.ensemble import find_ensembles
 
 SETTINGS = PrepareConfig(frames=1, surface_points=50, grid_spacing=1.0, occupancy_grid=16)
 
@@ -78,3 +78,11 @@ def test_pictures_are_written_whole_too(tmp_path: Path) -> None:
     figure.subplots().plot(np.arange(3))
     save_figure(figure, tmp_path / "new" / "one.png")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["one.png"]
+
+
+def test_the_cache_is_where_the_variable_says_else_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOEDSR_CACHE", "/somewhere")
+    assert cache_folder() == Path("/somewhere")
+    monkeypatch.delenv("MOEDSR_CACHE")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert cache_folder() == Path("/home/someone/.cache/moedsr")

@@ -5,8 +5,8 @@ import logging
 import numpy as np
 import pytest
 
-from moedsr.data.frame_plan import plan_frames
 from moedsr.errors import InputError
+from moedsr.structures.frame_plan import plan_frames
 
 
 def test_concat_strides_over_all_replicas_as_the_paper_does() -> None:

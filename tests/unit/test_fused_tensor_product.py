@@ -10,12 +10,12 @@ import pytest
 import torch
 from e3nn import o3
 
-from moedsr.batch import ProteinBatch
+from moedsr.batches.batch import ProteinBatch
 from moedsr.config import Config
 from moedsr.errors import InputError
-from moedsr.models import fused_tensor_product
-from moedsr.models.encoders.q_mpnn import QMPNN
-from moedsr.models.fused_tensor_product import FusedTensorProduct
+from moedsr.models.router.encoders.q_mpnn import QMPNN
+from moedsr.models.router.fused_tensor_product import FusedTensorProduct
+from moedsr.models.router.router import fused_tensor_product
 
 
 @dataclass

@@ -3,7 +3,7 @@ import torch
 from e3nn import o3
 
 from moedsr.config import HARMONIC_CHANNELS
-from moedsr.models.harmonics import Harmonics
+from moedsr.models.experts.harmonics import Harmonics
 
 
 @pytest.mark.parametrize("channels", HARMONIC_CHANNELS)

@@ -10,11 +10,11 @@ import torch
 import trimesh
 
 from moedsr.config import Config
-from moedsr.data.ensemble import find_ensembles
 from moedsr.errors import InputError
-from moedsr.inference import SurfacePredictor
+from moedsr.inference.inference import SurfacePredictor
 from moedsr.models.experts import EXPERTS
 from moedsr.models.moedsr import MoEDSR
+from moedsr.structures.ensemble import find_ensembles
 
 
 @pytest.fixture(params=EXPERTS)
@@ -96,10 +96,10 @@ def test_missing_file(predictor: SurfacePredictor, tmp_path: Path) -> None:
 
 
 def test_fitted_code_explains_p0_better_than_zero(tiny_run: Config, pdb: Path) -> None:
-    from moedsr.data.conformation import InitialConformation
-    from moedsr.data.protein_input import ProteinInput, collate
-    from moedsr.data.trajectory import load_structure
-    from moedsr.latent_fit import fit_code
+    from moedsr.batches.protein_input import ProteinInput, collate
+    from moedsr.inference.latent_fit import fit_code
+    from moedsr.store.conformation import InitialConformation
+    from moedsr.structures.trajectory import load_structure
 
     evaluation = tiny_run.evaluation.model_copy(update={"fit_steps": 60, "fit_points": 200})
     torch.manual_seed(0)

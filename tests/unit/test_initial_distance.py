@@ -8,14 +8,14 @@ import torch
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from moedsr.batches.initial_distance import SplineGrid
+from moedsr.batches.protein_input import ProteinInput, collate
 from moedsr.config import Config, DataConfig, EvaluationConfig, PrepareConfig
-from moedsr.data.initial_distance import SplineGrid
-from moedsr.data.prepare import prepare_serially
-from moedsr.data.protein_input import ProteinInput, collate
-from moedsr.data.store import SurfaceStore
-from moedsr.evaluation import Evaluator
+from moedsr.evaluation.evaluation import Evaluator
 from moedsr.models.experts.initial_distance import initial_distance
 from moedsr.models.moedsr import MoEDSR
+from moedsr.store.prepare import prepare_serially
+from moedsr.store.store import SurfaceStore
 
 
 def anchored(config: Config, **changes: object) -> Config:
@@ -71,9 +71,9 @@ def test_untrained_model_scores_as_naive(small_config: Config, tmp_path: Path) -
 
 def test_turned_file_gives_the_turned_distance(tiny_store: SurfaceStore, tiny_run: Config) -> None:
     """The grid is laid by the chain, so that coordinates turned as a whole meet the same grid."""
-    from moedsr.data.conformation import InitialConformation
-    from moedsr.data.ensemble import find_ensembles
-    from moedsr.data.trajectory import load_structure
+    from moedsr.store.conformation import InitialConformation
+    from moedsr.structures.ensemble import find_ensembles
+    from moedsr.structures.trajectory import load_structure
 
     (ensemble,) = [e for e in find_ensembles("mini-atlas") if e.name == "1l2y_A"]
     structure = load_structure(ensemble.topology)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from moedsr.data import input_digest
-from moedsr.data.input_digest import content_digest
+from moedsr.structures import input_digest
+from moedsr.structures.input_digest import content_digest
 
 
 @pytest.fixture

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from moedsr.batch import TrainingBatch
+from moedsr.batches.batch import TrainingBatch
 from moedsr.config import Config, LossConfig
-from moedsr.losses import (
+from moedsr.models.experts import EXPERTS
+from moedsr.models.moedsr import MoEDSR
+from moedsr.models.router.gate import Gates
+from moedsr.training.losses import (
     LOAD_BALANCE,
     eikonal_loss,
     latent_loss,
@@ -19,9 +22,6 @@ from moedsr.losses import (
     router_z_loss,
     training_losses,
 )
-from moedsr.models.experts import EXPERTS
-from moedsr.models.gate import Gates
-from moedsr.models.moedsr import MoEDSR
 
 
 def make_gates(logits: torch.Tensor, top_k: int = 2) -> Gates:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import moedsr.data.mobility as mobility_module
-from moedsr.data.mobility import atom_mobility
-from moedsr.data.store import SurfaceStore
+import moedsr.batches.mobility as mobility_module
+from moedsr.batches.mobility import atom_mobility
+from moedsr.store.store import SurfaceStore
 
 # two residues of a chain, the first with a side chain of two atoms (CB, CG); 1.5 Å between bonded atoms
 NAMES = ("N", "CA", "C", "O", "CB", "CG", "N", "CA")

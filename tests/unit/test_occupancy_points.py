@@ -8,13 +8,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from moedsr.batches.batches import BatchSampler
+from moedsr.batches.occupancy_points import OccupancyPoints
 from moedsr.config import Config, ExpertConfig, LossConfig
-from moedsr.data.batches import BatchSampler
-from moedsr.data.occupancy_points import OccupancyPoints
-from moedsr.data.store import SurfaceStore
-from moedsr.losses import change_loss, occupancy_loss
-from moedsr.metrics import iou
+from moedsr.evaluation.metrics import iou
 from moedsr.models.moedsr import MoEDSR
+from moedsr.store.store import SurfaceStore
+from moedsr.training.losses import change_loss, occupancy_loss
 
 LEVELS = np.linspace(0.02, 0.98, 49)
 

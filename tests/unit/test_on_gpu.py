@@ -8,19 +8,19 @@ import builders
 import pytest
 import torch
 
-from moedsr.batch import CloudPairs, ProteinBatch, TrainingBatch
+from moedsr.batches.batch import CloudPairs, ProteinBatch, TrainingBatch
 from moedsr.config import Config
-from moedsr.data.store import SurfaceStore
 from moedsr.geometry.neighbours import farthest_points_of_each, nearest, pairs_within
 from moedsr.geometry.quasi_geodesic import quasi_geodesic_pairs
-from moedsr.inference import SurfacePredictor
-from moedsr.losses import training_losses
-from moedsr.models.encoders import ENCODERS
-from moedsr.models.encoders.q_mpnn import QMPNN
+from moedsr.inference.inference import SurfacePredictor
 from moedsr.models.experts import EXPERTS
 from moedsr.models.moedsr import MoEDSR
-from moedsr.trainer import Trainer
-from moedsr.training import TrainingReport, train
+from moedsr.models.router.encoders import ENCODERS
+from moedsr.models.router.encoders.q_mpnn import QMPNN
+from moedsr.store.store import SurfaceStore
+from moedsr.train import TrainingReport, train
+from moedsr.training.losses import training_losses
+from moedsr.training.trainer import Trainer
 from moedsr_platform.trial.failure_reason import reason_of
 from moedsr_platform.trial.system_metrics import SystemMetrics
 
@@ -150,7 +150,7 @@ def test_training_descends_and_its_model_is_the_same_on_a_cpu(
     assert sum(losses[-10:]) < 0.97 * sum(losses[:10])
     folder = reports[-1].checkpoint
     assert folder is not None
-    file = Path(builders.__file__).parents[1] / "moedsr" / "data" / "mini_atlas" / "1vii_A" / "1vii_A.pdb"
+    file = Path(builders.__file__).parents[1] / "moedsr" / "structures" / "mini_atlas" / "1vii_A" / "1vii_A.pdb"
     there, here = (
         next(SurfacePredictor.load(folder, device).predict(file, [0.5], resolution=48)) for device in (DEVICE, "cpu")
     )

@@ -5,7 +5,7 @@ import torch
 
 from moedsr.config import Config, TrainingConfig
 from moedsr.models.moedsr import MoEDSR
-from moedsr.optimisation import make_optimiser, set_learning_rate, update_average
+from moedsr.training.optimisation import make_optimiser, set_learning_rate, update_average
 
 
 def rates(step: int, config: TrainingConfig, model: MoEDSR) -> list[float]:

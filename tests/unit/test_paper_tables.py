@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from moedsr.config import Config
 from moedsr.errors import InputError
-from moedsr.scores import Evaluation, FrameScore
+from moedsr.evaluation.scores import Evaluation, FrameScore
 from moedsr_platform.cli import main
 from moedsr_platform.reports.paper_tables import specialists_table
 from moedsr_platform.reports.score_groups import group_scores

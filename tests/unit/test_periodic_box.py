@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from moedsr.data.periodic_box import bring_together, cell_vectors, make_whole, usable
+from moedsr.structures.periodic_box import bring_together, cell_vectors, make_whole, usable
 
 
 def test_cell_vectors_are_those_of_the_library() -> None:

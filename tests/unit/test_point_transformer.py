@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from moedsr.models.encoders._cloud import Cloud
-from moedsr.models.encoders.point_transformer import PointTransformerBlock, VectorAttention
+from moedsr.models.router.encoders._cloud import Cloud
+from moedsr.models.router.encoders.point_transformer import PointTransformerBlock, VectorAttention
 
 PRECISIONS = [(torch.float32, 1e-5), (torch.float64, 1e-10)]
 

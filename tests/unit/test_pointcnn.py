@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from moedsr.models.encoders._cloud import Cloud
-from moedsr.models.encoders.pointcnn import XConv
+from moedsr.models.router.encoders._cloud import Cloud
+from moedsr.models.router.encoders.pointcnn import XConv
 
 
 def plain_x_conv(weights: dict[str, Tensor], offset: Tensor, neighbours: Tensor) -> Tensor:

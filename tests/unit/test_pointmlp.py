@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from moedsr.models.encoders._cloud import Cloud
-from moedsr.models.encoders.pointmlp import ResidualBlock, Stage
+from moedsr.models.router.encoders._cloud import Cloud
+from moedsr.models.router.encoders.pointmlp import ResidualBlock, Stage
 
 PRECISIONS = [(torch.float32, 1e-5), (torch.float64, 1e-10)]
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from moedsr.models.encoders._cloud import Cloud
-from moedsr.models.encoders.pointnet2 import SetAbstraction
+from moedsr.models.router.encoders._cloud import Cloud
+from moedsr.models.router.encoders.pointnet2 import SetAbstraction
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from moedsr.models.polar import polar_factor
+from moedsr.models.experts.polar import polar_factor
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (5, 3), (40, 7), (7, 7)])

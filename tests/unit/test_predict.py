@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from moedsr.geometry.mesh import Mesh, vertex_normals
-from moedsr.inference import PredictedSurface
+from moedsr.inference.inference import PredictedSurface
 from moedsr_platform.cli.predict import table_of, write_page, write_surface
 
 

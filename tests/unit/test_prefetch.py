@@ -5,11 +5,11 @@ import threading
 import pytest
 import torch
 
-from moedsr.batch import TrainingBatch
+from moedsr.batches.batch import TrainingBatch
+from moedsr.batches.batches import BatchSampler
+from moedsr.batches.prefetch import PrefetchedBatches
 from moedsr.config import Config
-from moedsr.data.batches import BatchSampler
-from moedsr.data.prefetch import PrefetchedBatches
-from moedsr.data.store import SurfaceStore
+from moedsr.store.store import SurfaceStore
 
 
 def same(first: TrainingBatch, second: TrainingBatch) -> bool:

@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from moedsr.config import DataConfig, PrepareConfig
-from moedsr.data.store import SurfaceStore
 from moedsr.errors import InputError
+from moedsr.store.store import SurfaceStore
 from moedsr_platform.cli import main
 from moedsr_platform.cluster.preparation import ensure_store, store_path
 

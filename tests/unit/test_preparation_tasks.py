@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from moedsr.config import DataConfig, PrepareConfig
-from moedsr.data.ensemble import find_ensembles
-from moedsr.data.prepare import prepare_protein
 from moedsr.errors import CannotWriteError, InputError, JobError
+from moedsr.store.prepare import prepare_protein
+from moedsr.structures.ensemble import find_ensembles
 from moedsr_platform.cluster import preparation
 from moedsr_platform.cluster.preparation import ensure_store, prepare_store
 from moedsr_platform.cluster.preparation_tasks import Outcome, ProcessesLost, _outcome

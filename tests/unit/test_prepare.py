@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from moedsr.config import PrepareConfig
-from moedsr.data.conformation import conformation_surface
-from moedsr.data.ensemble import Ensemble, find_ensembles
-from moedsr.data.prepare import default_store_path, finish_store, prepare_protein, prepare_serially
-from moedsr.data.protein_file import StoredProtein
-from moedsr.data.structure import load_structure
 from moedsr.errors import InputError
+from moedsr.store.conformation import conformation_surface
+from moedsr.store.prepare import default_store_path, finish_store, prepare_protein, prepare_serially
+from moedsr.store.protein_file import StoredProtein
+from moedsr.structures.ensemble import Ensemble, find_ensembles
+from moedsr.structures.structure import load_structure
 
 SETTINGS = PrepareConfig(frames=4, surface_points=120, grid_spacing=0.8, occupancy_grid=24)
 

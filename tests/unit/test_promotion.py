@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from moedsr.config import Config
 from moedsr.errors import InputError
-from moedsr.scores import TRACKED, Evaluation, FrameScore
+from moedsr.evaluation.scores import TRACKED, Evaluation, FrameScore
 from moedsr_platform.cli import main
 from moedsr_platform.tracking import registry as registry_module
 from moedsr_platform.tracking.client import connect

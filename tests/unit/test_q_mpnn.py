@@ -7,11 +7,11 @@ import pytest
 import torch
 from benchmarks.edgewise import EdgewiseQMPNN
 
-from moedsr.batch import CloudPairs, ProteinBatch
+from moedsr.batches.batch import CloudPairs, ProteinBatch
 from moedsr.config import Config
 from moedsr.geometry.quasi_geodesic import quasi_geodesic_pairs
-from moedsr.models import neighbourhoods
-from moedsr.models.encoders.q_mpnn import QMPNN
+from moedsr.models.router.encoders.q_mpnn import QMPNN
+from moedsr.models.router.router import neighbourhoods
 
 MakeProteins = Callable[..., ProteinBatch]
 

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import torch
 
-from moedsr.batch import ProteinBatch
+from moedsr.batches.batch import ProteinBatch
 from moedsr.geometry.quasi_geodesic import quasi_geodesic_distance, quasi_geodesic_pairs, smooth_normals
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from moedsr.errors import InputError
-from moedsr.geometry.radii import bondi_radii
+from moedsr.structures.radii import bondi_radii
 
 
 def test_bondi_radii_in_any_case():

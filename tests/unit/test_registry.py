@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
-from moedsr import checkpoint as checkpoint_module
 from moedsr.config import Config
 from moedsr.errors import InputError
+from moedsr.train import checkpoint as checkpoint_module
 from moedsr_platform.cli import main
 from moedsr_platform.tracking import registry
 from moedsr_platform.tracking.model_package import REQUIREMENTS
@@ -100,7 +100,7 @@ def test_a_version_says_where_it_comes_from(store: Store) -> None:
         "moedsr.step": "7",
         "moedsr.store_fingerprint": "f00d",
         "moedsr.git_commit": "c0ffee",
-        "moedsr.evaluation": "frames=4, split=val",
+        "moedsr.evaluation.evaluation": "frames=4, split=val",
         "moedsr.sweep_id": "s",
         "moedsr.objective": "val/iou",
         "moedsr.mode": "max",

@@ -10,18 +10,18 @@ import pytest
 from s3_server import s3_bucket
 
 from moedsr.config import PrepareConfig
-from moedsr.data.ensemble import Ensemble, find_ensembles
-from moedsr.data.prepare import prepare_serially
-from moedsr.data.remote_folder import RemoteFolder, is_remote
-from moedsr.data.remote_store import (
+from moedsr.errors import InputError
+from moedsr.store.prepare import prepare_serially
+from moedsr.store.remote_folder import RemoteFolder, is_remote
+from moedsr.store.remote_store import (
     find_remote_ensembles,
     finish_remote_store,
     prepare_anywhere,
     save_remote_split,
     start_remote_store,
 )
-from moedsr.data.store import SurfaceStore
-from moedsr.errors import InputError
+from moedsr.store.store import SurfaceStore
+from moedsr.structures.ensemble import Ensemble, find_ensembles
 
 SETTINGS = PrepareConfig(frames=2, surface_points=50, occupancy_grid=24)
 NAMES = ("1l2y_A", "1vii_A")
@@ -87,7 +87,7 @@ def test_what_is_finished_is_not_made_again(address: str, monkeypatch: pytest.Mo
     (remote,) = find_remote_ensembles(f"{address}/source")
     first = prepare_anywhere(remote, SETTINGS, target)
     with monkeypatch.context() as patched:
-        patched.setattr("moedsr.data.remote_store.prepare_protein", lambda *args: pytest.fail("made again"))
+        patched.setattr("moedsr.store.remote_store.prepare_protein", lambda *args: pytest.fail("made again"))
         assert prepare_anywhere(remote, SETTINGS, target) == first
     other = SETTINGS.model_copy(update={"surface_points": 40})
     assert prepare_anywhere(remote, other, target).checksum != first.checksum

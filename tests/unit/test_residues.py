@@ -2,7 +2,7 @@
 
 import pytest
 
-from moedsr.data.residues import RESIDUE_TYPES, THREE_LETTER, is_amino_acid, one_letter, residue_type
+from moedsr.structures.residues import RESIDUE_TYPES, THREE_LETTER, is_amino_acid, one_letter, residue_type
 
 
 def test_twenty_types_and_unknown_are_distinct() -> None:

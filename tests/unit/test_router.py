@@ -7,11 +7,11 @@ import pytest
 import torch
 from e3nn import o3
 
-from moedsr.batch import ProteinBatch
+from moedsr.batches.batch import ProteinBatch
 from moedsr.config import Config, GateConfig, RouterConfig
-from moedsr.models.encoders import ENCODERS
-from moedsr.models.gate import NoisyTopKGate
-from moedsr.models.router import Router
+from moedsr.models.router.encoders import ENCODERS
+from moedsr.models.router.gate import NoisyTopKGate
+from moedsr.models.router.router import Router
 
 MakeProteins = Callable[..., ProteinBatch]
 Turn = Callable[[ProteinBatch], tuple[ProteinBatch, torch.Tensor]]

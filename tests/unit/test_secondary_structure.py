@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import mdtraj
+import moedsr.structures
 import numpy as np
 import pytest
 
-import moedsr.data
-from moedsr.geometry.secondary_structure import secondary_structure
+from moedsr.structures.secondary_structure import secondary_structure
 
-BUNDLED = sorted((Path(moedsr.data.__file__).parent / "mini_atlas").glob("*/*.pdb"))
+BUNDLED = sorted((Path(moedsr.structures.__file__).parent / "mini_atlas").glob("*/*.pdb"))
 TURN = np.array([[0.36, 0.48, -0.8], [-0.8, 0.6, 0.0], [0.48, 0.64, 0.6]])
 """A rotation."""
 

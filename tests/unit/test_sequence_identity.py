@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from moedsr.data.sequence_identity import identity_matrix, sequence_identity
+from moedsr.store.sequence_identity import identity_matrix, sequence_identity
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,18 @@ pytest.importorskip("openmm", reason="the extra md is not installed")
 pytest.importorskip("pdbfixer", reason="the extra md is not installed")
 
 import openmm
+from moedsr.structures import ensemble, trajectory
 from openmm import app, unit
 
-from moedsr.data import ensemble, trajectory
-from moedsr.data.simulation import engine as engines
-from moedsr.data.simulation import replica as replicas
-from moedsr.data.simulation import system as systems
-from moedsr.data.simulation.engine import Engine, choose_engine
-from moedsr.data.simulation.settings import SimulationSettings
-from moedsr.data.simulation.simulate import simulate
-from moedsr.data.structure import Structure, load_structure
 from moedsr.errors import InputError, JobError
-from moedsr.geometry.superpose import superpose
+from moedsr.structures.simulation import engine as engines
+from moedsr.structures.simulation import replica as replicas
+from moedsr.structures.simulation import system as systems
+from moedsr.structures.simulation.engine import Engine, choose_engine
+from moedsr.structures.simulation.settings import SimulationSettings
+from moedsr.structures.simulation.simulate import simulate
+from moedsr.structures.structure import Structure, load_structure
+from moedsr.structures.superpose import superpose
 
 MINI_ATLAS = Path(ensemble.__file__).parent / "mini_atlas"
 SHORT = SimulationSettings(replicas=2, frames=4, interval=0.04, equilibration=0.02)
@@ -170,7 +170,7 @@ def test_killed_command_goes_on_and_keeps_finished_replicas(tmp_path: Path) -> N
         options = ["--replicas", "2", "--frames", "3", "--interval", "0.2", "--equilibration", "0.1", "--threads", "1"]
         file = MINI_ATLAS / "1l2y_A" / "1l2y_A.pdb"
         program = (
-            "import moedsr.data.simulation.replica as replica; replica.SECONDS_BETWEEN_STATES = 0\n"
+            "import moedsr.structures.simulation.replica as replica; replica.SECONDS_BETWEEN_STATES = 0\n"
             "from moedsr_platform.cli import main; main()"
         )
         return [

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moedsr.specialisation import associations, holm
+from moedsr.evaluation.specialisation import associations, holm
 
 RNG = np.random.default_rng(3)
 EXPERTS = [0] * 8 + [1] * 8 + [2] * 8

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from moedsr.data import similar_sequences
-from moedsr.data import split as splitting
-from moedsr.data.prepare import prepare_serially
-from moedsr.data.similar_sequences import Likeness, SimilarPair, similar_pairs
-from moedsr.data.split import PAPER_TEST, crossing, draw, held_out_size, leakage, sizes, split_proteins
-from moedsr.data.store import SurfaceStore, check_store
 from moedsr.errors import InputError, JobError
+from moedsr.store import similar_sequences
+from moedsr.store import split as splitting
+from moedsr.store.prepare import prepare_serially
+from moedsr.store.similar_sequences import Likeness, SimilarPair, similar_pairs
+from moedsr.store.split import PAPER_TEST, crossing, draw, held_out_size, leakage, sizes, split_proteins
+from moedsr.store.store import SurfaceStore, check_store
 from moedsr_platform.cli.data.split import split as command
 
 _BESIDE = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "atlas_meta" / "atlas.csv"

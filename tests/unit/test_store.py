@@ -12,11 +12,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from moedsr.config import PrepareConfig
-from moedsr.data.prepare import prepare_serially
-from moedsr.data.protein_file import StoredProtein, read_metadata, write_protein
-from moedsr.data.store import SurfaceStore, check_store
-from moedsr.data.store_index import write_index
 from moedsr.errors import InputError
+from moedsr.store.prepare import prepare_serially
+from moedsr.store.protein_file import StoredProtein, read_metadata, write_protein
+from moedsr.store.store import SurfaceStore, check_store
+from moedsr.store.store_index import write_index
 
 SETTINGS = PrepareConfig(frames=3, surface_points=80, grid_spacing=0.8, occupancy_grid=20)
 
@@ -200,7 +200,7 @@ def test_indices_that_lead_nowhere_are_told(tiny_store: SurfaceStore, tmp_path: 
 
 READER = """
 import sys
-from moedsr.data.store import SurfaceStore
+from moedsr.store.store import SurfaceStore
 store = SurfaceStore.open(sys.argv[1])
 for name in store.names():
     protein = store.protein(name)

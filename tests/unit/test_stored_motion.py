@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from moedsr.baselines import naive_ious
-from moedsr.data.store import SurfaceStore
+from moedsr.evaluation.baselines import naive_ious
 from moedsr.pictures.stored_motion import motion_of, stored_surface, write_motion
+from moedsr.store.store import SurfaceStore
 from moedsr_platform.cli import main
 
 

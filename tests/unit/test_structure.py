@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moedsr.data.ensemble import find_ensembles
-from moedsr.data.structure import load_structure
 from moedsr.errors import InputError
+from moedsr.structures.ensemble import find_ensembles
+from moedsr.structures.structure import load_structure
 
 Writer = Callable[[list[str]], Path]
 

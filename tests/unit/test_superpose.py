@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from moedsr.errors import InputError
-from moedsr.geometry.superpose import superpose
+from moedsr.structures.superpose import superpose
 
 
 @settings(max_examples=50, deadline=None)

@@ -5,8 +5,8 @@ import pytest
 import trimesh
 
 from moedsr.geometry.mesh import Mesh, vertex_normals
-from moedsr.pictures.expert_colours import colour_of
-from moedsr.pictures.expert_territory import Territory
+from moedsr.inference.expert_colours import colour_of
+from moedsr.inference.expert_territory import Territory
 from moedsr.pictures.surface_views import by_disagreement, by_error, by_motion, by_nearest_expert, by_outermost_expert
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from moedsr.batch import SURROUNDING_BLURS, SURROUNDING_CHANNELS
-from moedsr.data.mobility import AtomMobility
-from moedsr.data.surroundings import surroundings as on_a_grid
+from moedsr.batches.batch import SURROUNDING_BLURS, SURROUNDING_CHANNELS
+from moedsr.batches.mobility import AtomMobility
+from moedsr.batches.surroundings import surroundings as on_a_grid
 from moedsr.geometry.surface import solvent_excluded_surface
 from moedsr.models.experts.initial_distance import initial_distance
 from moedsr.models.experts.surroundings import surroundings

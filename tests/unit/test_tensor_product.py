@@ -4,8 +4,8 @@ import pytest
 import torch
 from e3nn import o3
 
-from moedsr.models.equivariant import EquivariantLayerNorm, EquivariantMLP, hidden_irreps
-from moedsr.models.tensor_product import DepthwiseTensorProduct
+from moedsr.models.router.equivariant import EquivariantLayerNorm, EquivariantMLP, hidden_irreps
+from moedsr.models.router.tensor_product import DepthwiseTensorProduct
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moedsr.data.ensemble import Ensemble, find_ensembles
-from moedsr.data.frame_plan import plan_frames
-from moedsr.data.structure import Structure, load_structure
-from moedsr.data.topologies import read_topology, stem
-from moedsr.data.trajectory import frame_count, initial_structure, read_frames
 from moedsr.errors import InputError
+from moedsr.structures.ensemble import Ensemble, find_ensembles
+from moedsr.structures.frame_plan import plan_frames
+from moedsr.structures.structure import Structure, load_structure
+from moedsr.structures.topologies import read_topology, stem
+from moedsr.structures.trajectory import frame_count, initial_structure, read_frames
 
 BOX = 40.0  # Å
 

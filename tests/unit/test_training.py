@@ -5,11 +5,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from moedsr.checkpoint import load_meta, load_model
 from moedsr.config import Config
-from moedsr.data.store import SurfaceStore
 from moedsr.errors import InputError, JobError
-from moedsr.training import TrainingReport, train
+from moedsr.store.store import SurfaceStore
+from moedsr.train import TrainingReport, train
+from moedsr.training.checkpoint import load_meta, load_model
 
 
 def run(config: Config, store: SurfaceStore, scratch: Path, **options: object) -> list[TrainingReport]:

@@ -2,9 +2,9 @@
 
 import pytest
 
+from moedsr.batches.training_frames import code_row, trajectories
 from moedsr.config import Config
-from moedsr.data.store import SurfaceStore
-from moedsr.data.training_frames import code_row, trajectories
+from moedsr.store.store import SurfaceStore
 
 
 def configured(config: Config, **data: object) -> Config:

@@ -12,10 +12,10 @@ import pytest
 from mdtraj.formats import DCDTrajectoryFile, NetCDFTrajectoryFile, TRRTrajectoryFile, XTCTrajectoryFile
 from numpy.typing import NDArray
 
-from moedsr.data.ensemble import find_ensembles
-from moedsr.data.periodic_box import cell_vectors
-from moedsr.data.trajectories import TRAJECTORIES, open_trajectory
 from moedsr.errors import InputError
+from moedsr.structures.ensemble import find_ensembles
+from moedsr.structures.periodic_box import cell_vectors
+from moedsr.structures.trajectories import TRAJECTORIES, open_trajectory
 
 Positions = NDArray[np.float64]
 Write = Callable[[Path, Positions], None]

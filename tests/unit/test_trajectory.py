@@ -9,11 +9,11 @@ from mdtraj.formats import XTCTrajectoryFile
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from moedsr.data.ensemble import Ensemble, find_ensembles
-from moedsr.data.frame_plan import PlannedFrame, plan_frames
-from moedsr.data.structure import Structure
-from moedsr.data.trajectory import frame_count, load_structure, read_frames
 from moedsr.errors import InputError
+from moedsr.structures.ensemble import Ensemble, find_ensembles
+from moedsr.structures.frame_plan import PlannedFrame, plan_frames
+from moedsr.structures.structure import Structure
+from moedsr.structures.trajectory import frame_count, load_structure, read_frames
 
 ATLAS_SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "atlas_sample"
 ORTHOGONAL = np.diag([30.0, 34.0, 38.0])

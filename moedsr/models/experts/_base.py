@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from moedsr.batch import ProteinBatch
-from moedsr.models.encoders import Encoding
-from moedsr.models.gate import Gates
+from moedsr.batches.batch import ProteinBatch
+from moedsr.models.router.encoders import Encoding
+from moedsr.models.router.gate import Gates
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from moedsr.config import ExpertConfig
-from moedsr.models.encoders import RouterWidths
 from moedsr.models.experts._base import Experts, FieldContext, mixture
 from moedsr.models.experts.body import ExpertBody, PointWeights, through
 from moedsr.models.experts.initial_distance import initial_distance
 from moedsr.models.experts.stacked import StackedLinear
 from moedsr.models.experts.surroundings import SMOOTHINGS, SURROUNDING_FEATURES, surroundings
+from moedsr.models.router.encoders import RouterWidths
 
 
 class AnchoredExperts(Experts):

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from moedsr.config import ExpertConfig
 from moedsr.errors import InputError
-from moedsr.models.encoders import RouterWidths
 from moedsr.models.experts._base import Experts, FieldContext, mixture
 from moedsr.models.experts.body import ExpertBody, PointWeights
 from moedsr.models.experts.stacked import StackedLinear
+from moedsr.models.router.encoders import RouterWidths
 
 
 class DSRExperts(Experts):

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from moedsr.config import HARMONIC_CHANNELS, ExpertConfig
 from moedsr.errors import InputError
-from moedsr.models.encoders import RouterWidths
 from moedsr.models.experts._base import Experts, FieldContext, mixture
 from moedsr.models.experts.body import ExpertBody, PointWeights, through
+from moedsr.models.experts.harmonics import Harmonics
+from moedsr.models.experts.polar import polar_factor
 from moedsr.models.experts.sphere import start_as_sphere
 from moedsr.models.experts.stacked import StackedLinear
-from moedsr.models.harmonics import Harmonics
-from moedsr.models.polar import polar_factor
+from moedsr.models.router.encoders import RouterWidths
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from moedsr.batch import InitialDistances, SplineGrids
+from moedsr.batches.batch import InitialDistances, SplineGrids
 
 _BAND = (0.75, 1.75)  # Å from the surface, between which the near grid gives way to the far one
 

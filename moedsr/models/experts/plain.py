@@ -5,12 +5,12 @@ import math
 from torch import Tensor, nn
 
 from moedsr.config import ExpertConfig
-from moedsr.models.encoders import RouterWidths
 from moedsr.models.experts._base import Experts, FieldContext, mixture
 from moedsr.models.experts.body import ExpertBody, PointWeights, through
+from moedsr.models.experts.harmonics import Harmonics
 from moedsr.models.experts.sphere import start_as_sphere
 from moedsr.models.experts.stacked import StackedLinear
-from moedsr.models.harmonics import Harmonics
+from moedsr.models.router.encoders import RouterWidths
 
 
 class PlainExperts(Experts):

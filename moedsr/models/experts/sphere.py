@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from moedsr.models.experts.body import ExpertBody, PointWeights
-from moedsr.models.harmonics import Harmonics
+from moedsr.models.experts.harmonics import Harmonics
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moedsr.batch import SURROUNDING_BLURS, SURROUNDING_CHANNELS, InitialDistances
+from moedsr.batches.batch import SURROUNDING_BLURS, SURROUNDING_CHANNELS, InitialDistances
 from moedsr.models.experts.initial_distance import splines
 
 _DEPTH = 3.0  # Å, over which the signed distance to P0 is resolved as a feature

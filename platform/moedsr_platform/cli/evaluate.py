@@ -53,8 +53,8 @@ def evaluate(
     if checkpoint is None and store is None:
         raise InputError("`moedsr evaluate baselines` needs --store STORE: no model names one")
     from moedsr.config import Config, DataConfig  # seconds long: only once the model is known to exist
-    from moedsr.evaluation import Evaluator
-    from moedsr.inference import SurfacePredictor
+    from moedsr.evaluation.evaluation import Evaluator
+    from moedsr.inference.inference import SurfacePredictor
     from moedsr_platform.display.terminal import progress, show
     from moedsr_platform.reports.evaluation_store import names_of, open_store
     from moedsr_platform.reports.evaluation_table import evaluation_table

@@ -10,7 +10,7 @@ from moedsr.errors import InputError
 from moedsr_platform.display.tables import Table
 
 if TYPE_CHECKING:
-    from moedsr.inference import PredictedSurface
+    from moedsr.inference.inference import PredictedSurface
 
 REMARKS = {
     "empty": "Empty: the model predicts no surface then; it may be trained too little, or on proteins unlike this one.",
@@ -94,8 +94,8 @@ def predict(
     from moedsr_platform.tracking.model_reference import resolve
 
     checkpoint = resolve(model)
-    from moedsr.data.topologies import stem
-    from moedsr.inference import SurfacePredictor  # seconds long: only once the input is known to be sound
+    from moedsr.inference.inference import SurfacePredictor  # seconds long: only once the input is known to be sound
+    from moedsr.structures.topologies import stem
 
     predictor = SurfacePredictor.load(checkpoint, device=device)
     name = stem(pdb)

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from moedsr.config import DataConfig, PrepareConfig
-from moedsr.data.ensemble import Ensemble, check_source, find_ensembles
-from moedsr.data.prepare import default_store_path, finish_store, start_store
-from moedsr.data.remote_folder import RemoteFolder, is_remote
-from moedsr.data.remote_store import RemoteEnsemble, find_remote_ensembles, finish_remote_store
-from moedsr.data.store import SurfaceStore
-from moedsr.data.store_index import MANIFEST, ProteinEntry
 from moedsr.errors import InputError, JobError
+from moedsr.store.prepare import default_store_path, finish_store, start_store
+from moedsr.store.remote_folder import RemoteFolder, is_remote
+from moedsr.store.remote_store import RemoteEnsemble, find_remote_ensembles, finish_remote_store
+from moedsr.store.store import SurfaceStore
+from moedsr.store.store_index import MANIFEST, ProteinEntry
+from moedsr.structures.ensemble import Ensemble, check_source, find_ensembles
 from moedsr_platform.cluster.preparation_tasks import ProcessesLost, outcomes
 from moedsr_platform.interruption import watch_signals
 from moedsr_platform.tracking.store import in_uploaded_folder, results_folder

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from moedsr.config import PrepareConfig
-from moedsr.data.ensemble import Ensemble
-from moedsr.data.remote_store import RemoteEnsemble, prepare_anywhere
-from moedsr.data.store_index import ProteinEntry
 from moedsr.errors import CannotWriteError, InputError, JobError
+from moedsr.store.remote_store import RemoteEnsemble, prepare_anywhere
+from moedsr.store.store_index import ProteinEntry
+from moedsr.structures.ensemble import Ensemble
 from moedsr_platform.display.progress import Patience, clock
 
 _BASE_MEMORY = 600_000_000

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from moedsr.checkpoint import load_config, load_meta
 from moedsr.config_file import did_you_mean
-from moedsr.data.prepare import default_store_path
-from moedsr.data.store import SurfaceStore
 from moedsr.errors import InputError
+from moedsr.store.prepare import default_store_path
+from moedsr.store.store import SurfaceStore
+from moedsr.training.checkpoint import load_config, load_meta
 
 
 def open_store(checkpoint: Path | None, store: Path | None) -> SurfaceStore:

@@ -1,6 +1,6 @@
 """An evaluation as a table: for each protein the model beside doing nothing and the best static surface."""
 
-from moedsr.scores import Evaluation
+from moedsr.evaluation.scores import Evaluation
 from moedsr_platform.display.tables import Table, number
 
 METRICS = (

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moedsr.errors import InputError
+from moedsr.evaluation.scores import BASELINES, UNFITTED, Evaluation
 from moedsr.pictures.scores import write_groups
-from moedsr.scores import BASELINES, UNFITTED, Evaluation
 from moedsr_platform.display.seed_means import SEED
 from moedsr_platform.display.tables import NOTHING, Table, number
 from moedsr_platform.reports.score_groups import SCORES, ScoreGroup

@@ -8,7 +8,7 @@ import numpy as np
 
 from moedsr.config_file import did_you_mean
 from moedsr.errors import InputError
-from moedsr.scores import BASELINES
+from moedsr.evaluation.scores import BASELINES
 from moedsr_platform.display.seed_means import SEED
 from moedsr_platform.display.tables import NOTHING, number
 

@@ -17,7 +17,7 @@ def check_variants(sweep: SweepFile, file: Path) -> None:
         InputError: an unknown router backbone or kind of expert, with its line in the file.
     """
     from moedsr.models.experts import EXPERTS
-    from moedsr.models.router import ROUTERS
+    from moedsr.models.router.router import ROUTERS
     from moedsr.models.variants import choose
 
     own = {"router.backbone": sweep.base.router.backbone, "expert.kind": sweep.base.expert.kind}

@@ -19,7 +19,7 @@ class Request:
         command: `sweep` or `train`, as the file is read.
         resume: go on with the latest sweep of this name that is unfinished, else with the latest.
         address: Ray cluster; None: $RAY_ADDRESS, else this machine.
-        train: the training function; None for ``moedsr.training.train``.
+        train: the training function; None for ``moedsr.train.train``.
         flags: of the command line, that a resumption needs as well.
     """
 

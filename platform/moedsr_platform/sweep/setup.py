@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 
 from moedsr.config import Config, DataConfig
-from moedsr.data.store import SurfaceStore
+from moedsr.store.store import SurfaceStore
 from moedsr_platform.cluster import connection as cluster
 from moedsr_platform.cluster.growth import growth
 from moedsr_platform.cluster.nodes import Node, concurrency
@@ -69,9 +69,9 @@ def _check_proteins(config: Config, store: SurfaceStore) -> None:
     Raises:
         InputError: the store has not the proteins or the replicas that are named, or none to train on or to score.
     """
-    from moedsr.data.batches import BatchSampler
-    from moedsr.evaluation import Evaluator
-    from moedsr.trainer import evaluated_proteins, training_proteins
+    from moedsr.batches.batches import BatchSampler
+    from moedsr.evaluation.evaluation import Evaluator
+    from moedsr.training.trainer import evaluated_proteins, training_proteins
 
     BatchSampler(store, config, training_proteins(config, store)[:1])
     Evaluator(store, evaluated_proteins(config, store), config)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moedsr.errors import InputError
-from moedsr.scores import TRACKED, Evaluation
+from moedsr.evaluation.scores import TRACKED, Evaluation
 from moedsr_platform.tracking.model_reference import CHECKPOINT
 
 if TYPE_CHECKING:

@@ -84,7 +84,7 @@ def _input_example() -> Any:
     """A whole small protein (20 residues), so that the example is one that really runs."""
     import pandas as pd
 
-    pdb = Path(moedsr.__file__).parent / "data" / "mini_atlas" / "1l2y_A" / "1l2y_A.pdb"
+    pdb = Path(moedsr.__file__).parent / "structures" / "mini_atlas" / "1l2y_A" / "1l2y_A.pdb"
     if not pdb.is_file():
         return None
     return pd.DataFrame({"pdb": [pdb.read_text(encoding="utf-8")], "times": [[-1.0, 1.0]], "resolution": [64]})

@@ -11,7 +11,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 
 from moedsr.errors import InputError
-from moedsr.inference import SurfacePredictor
+from moedsr.inference.inference import SurfacePredictor
 
 DEFAULT_RESOLUTION = 128
 ALL_OF_TIME = (-1.0, -0.5, 0.0, 0.5, 1.0)

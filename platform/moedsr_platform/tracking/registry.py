@@ -20,7 +20,7 @@ MODEL = "moe-dsr"
 CANDIDATE = "candidate"
 METRIC_TAG = "metric."
 STEP_TAG = "moedsr.step"
-EVALUATION_TAG = "moedsr.evaluation"
+EVALUATION_TAG = "moedsr.evaluation.evaluation"
 
 
 def register(

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from moedsr.errors import InputError
+from moedsr.evaluation.specialisation import Association, associations, holm
 from moedsr.pictures.routing import Points, write_expert_map, write_load_over_time, write_specialisation
-from moedsr.specialisation import Association, associations, holm
 
 NUMBERS: Mapping[str, str] = {"residues": "residues", "helix": "helix fraction", "strand": "strand fraction"}
 """What a routing table says of its proteins beside their sequence, and what it is called."""
@@ -90,7 +90,7 @@ class Routing:
 
     @cached_property
     def associations(self) -> list[Association]:
-        """What the choice of expert goes together with; see ``moedsr.specialisation``."""
+        """What the choice of expert goes together with; see ``moedsr.evaluation.specialisation``."""
         aligned, identity = self.identity
         everything = associations(self.experts, numbers=self.numbers, classes=self.classes)
         chosen = [self.experts[place] for place in aligned]
@@ -176,7 +176,7 @@ class Routing:
 @lru_cache(maxsize=4)
 def _identity(sequences: tuple[str, ...]) -> np.ndarray:
     """The trials of a sweep share their proteins: aligned once."""
-    from moedsr.data.sequence_identity import identity_matrix  # a third of a second that most commands need not wait
+    from moedsr.store.sequence_identity import identity_matrix  # a third of a second that most commands need not wait
 
     return identity_matrix(sequences)
 

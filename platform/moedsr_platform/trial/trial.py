@@ -27,7 +27,7 @@ class TrialSpec:
         store: the prepared surface store.
         stores: where a sweep varies ``data.prepare``: settings as JSON, and the store made with them.
         folder: where the trials keep their checkpoints, one folder each, named by trial id.
-        train: the training function; None for ``moedsr.training.train``.
+        train: the training function; None for ``moedsr.train.train``.
     """
 
     base: str

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from moedsr import distributed
 from moedsr.config import Config
+from moedsr.training import distributed
 from moedsr_platform.trial.folder import Request, Spoken, TrialFolder
 from moedsr_platform.trial.system_metrics import SystemMetrics
 
 TrainFunction = Callable[..., None]
-"""The signature of ``moedsr.training.train``."""
+"""The signature of ``moedsr.train.train``."""
 
 Send = Callable[[dict[str, Any]], None]
 """Takes one report of a trial's first worker."""
@@ -60,7 +60,7 @@ def run_training(task: dict[str, Any], send: Send) -> None:
 
 
 def _our_train() -> TrainFunction:
-    from moedsr.training import train
+    from moedsr.train import train
 
     return train
 

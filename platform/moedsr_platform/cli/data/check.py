@@ -7,7 +7,7 @@ import click
 from moedsr_platform.display.tables import Table
 
 if TYPE_CHECKING:
-    from moedsr.data.store import SurfaceStore
+    from moedsr.store.store import SurfaceStore
 
 COLUMNS = ("protein", "split", "residues", "atoms", "hydrogens", "frames", "MB", "RMSD Å", "largest Å", "naive IoU")
 NOTE = (
@@ -20,7 +20,7 @@ NOTE = (
 @click.argument("store")
 def check(store: str) -> None:
     """Verify every tensor and checksum of STORE; print each protein's size and how far it moves."""
-    from moedsr.data.store import check_store
+    from moedsr.store.store import check_store
     from moedsr_platform.display.terminal import show
 
     checked = check_store(store)

@@ -9,7 +9,7 @@ import click
 from moedsr.errors import InputError, InterruptedJobError, JobError
 
 if TYPE_CHECKING:
-    from moedsr.data.atlas.catalogue import Tier
+    from moedsr.structures.atlas.catalogue import Tier
     from moedsr_platform.display.meter import Meter
 
 
@@ -53,9 +53,9 @@ def fetch(
     moedsr data fetch --all --tier protein --out atlas
     moedsr data prepare atlas --out store
     """
-    from moedsr.data.atlas.catalogue import MEAN_BYTES, SERVER, pinned_ids, read_ids, require_known
-    from moedsr.data.atlas.fetch import FetchOrder, archives_in, is_complete
-    from moedsr.data.atlas.fetch import fetch as fetch_entries
+    from moedsr.structures.atlas.catalogue import MEAN_BYTES, SERVER, pinned_ids, read_ids, require_known
+    from moedsr.structures.atlas.fetch import FetchOrder, archives_in, is_complete
+    from moedsr.structures.atlas.fetch import fetch as fetch_entries
     from moedsr_platform.display.meter import meter
 
     if archive is not None and not archive.is_dir():

@@ -41,10 +41,10 @@ def prepare(
     .gro, .psf) with ID/ID_R1.xtc (or .trr, .dcd, .nc, .h5, .pdb), ID/ID_R2.xtc, … Solvent, ions and ligands are left
     out.
     """
-    from moedsr.data.ensemble import find_ensembles
-    from moedsr.data.prepare import start_store
-    from moedsr.data.remote_folder import is_remote
-    from moedsr.data.remote_store import find_remote_ensembles, start_remote_store
+    from moedsr.store.prepare import start_store
+    from moedsr.store.remote_folder import is_remote
+    from moedsr.store.remote_store import find_remote_ensembles, start_remote_store
+    from moedsr.structures.ensemble import find_ensembles
     from moedsr_platform.cluster.connection import connect
     from moedsr_platform.cluster.preparation import prepare_remote_store, prepare_store
 

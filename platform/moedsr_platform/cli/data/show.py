@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from moedsr.data.store import StoredProtein
-    from moedsr.protein_field import ProteinField
+    from moedsr.inference.protein_field import ProteinField
+    from moedsr.store.store import StoredProtein
 
 
 @click.command()
@@ -21,8 +21,8 @@ def show(store: str, protein: str, out: Path, frames: int, model: str | None) ->
 
     The page needs no network: open it in any browser, drag to turn, press play; a menu chooses what is coloured.
     """
-    from moedsr.data.store import SurfaceStore
     from moedsr.pictures.stored_motion import write_motion
+    from moedsr.store.store import SurfaceStore
     from moedsr_platform.display.terminal import progress
 
     opened = SurfaceStore.open(store)
@@ -38,10 +38,10 @@ def _field(model: str, protein: "StoredProtein") -> "ProteinField":
     from moedsr_platform.tracking.model_reference import resolve
 
     checkpoint = resolve(model)
-    from moedsr.data.protein_input import ProteinInput  # seconds long: only once the model is known to exist
-    from moedsr.data.training_frames import code_row
-    from moedsr.inference import SurfacePredictor
-    from moedsr.protein_field import protein_field
+    from moedsr.batches.protein_input import ProteinInput  # seconds long: only once the model is known to exist
+    from moedsr.batches.training_frames import code_row
+    from moedsr.inference.inference import SurfacePredictor
+    from moedsr.inference.protein_field import protein_field
 
     predictor = SurfacePredictor.load(checkpoint)
     return protein_field(

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from moedsr.errors import InputError, InterruptedJobError, JobError
 
 if TYPE_CHECKING:
-    from moedsr.data.simulation.engine import Device
-    from moedsr.data.simulation.settings import SimulationSettings
-    from moedsr.data.simulation.simulate import Progress
+    from moedsr.structures.simulation.engine import Device
+    from moedsr.structures.simulation.settings import SimulationSettings
+    from moedsr.structures.simulation.simulate import Progress
     from moedsr_platform.display.meter import Meter
 
 SECONDS_A_DAY = 86400.0
@@ -52,13 +52,13 @@ def simulate(
     """
     settings = _settings(values)  # a wrong value is said before OpenMM is loaded
     try:
-        from moedsr.data.simulation.engine import choose_engine
-        from moedsr.data.simulation.simulate import simulate as simulate_ensemble
+        from moedsr.structures.simulation.engine import choose_engine
+        from moedsr.structures.simulation.simulate import simulate as simulate_ensemble
     except ImportError as error:
         if error.name not in ("openmm", "pdbfixer"):
             raise
         raise InputError(f"{error.name} is missing; simulation needs it: pip install 'moedsr[md]'") from error
-    from moedsr.data.structure import load_structure
+    from moedsr.structures.structure import load_structure
     from moedsr_platform.display.meter import meter
 
     protein = load_structure(structure, chain)
@@ -112,7 +112,7 @@ def shown_by(meter: "Meter") -> "Progress":
 
 
 def _settings(values: dict[str, float]) -> "SimulationSettings":
-    from moedsr.data.simulation.settings import SimulationSettings
+    from moedsr.structures.simulation.settings import SimulationSettings
 
     try:
         return SimulationSettings.model_validate(values)

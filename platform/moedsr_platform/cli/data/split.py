@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from moedsr.errors import InputError
 
 if TYPE_CHECKING:
-    from moedsr.data.similar_sequences import Likeness
+    from moedsr.store.similar_sequences import Likeness
 
 
 @click.command()
@@ -42,12 +42,12 @@ def split(
     moedsr data split store --from lists.json    {"train": ["1abc_A", …], "val": […], "test": […]}
     """
     likeness = _likeness(identity, coverage)
-    from moedsr.data.remote_folder import is_remote
-    from moedsr.data.remote_store import save_remote_split
-    from moedsr.data.similar_sequences import require_mmseqs
-    from moedsr.data.split import require_no_leakage, sizes, split_proteins
-    from moedsr.data.store import SurfaceStore
-    from moedsr.data.stored_split import save_split
+    from moedsr.store.remote_folder import is_remote
+    from moedsr.store.remote_store import save_remote_split
+    from moedsr.store.similar_sequences import require_mmseqs
+    from moedsr.store.split import require_no_leakage, sizes, split_proteins
+    from moedsr.store.store import SurfaceStore
+    from moedsr.store.stored_split import save_split
 
     version = require_mmseqs()
     sequences = {name: entry.sequence for name, entry in SurfaceStore.open(store).entries.items()}
@@ -75,7 +75,7 @@ def _read(path: Path, names: list[str]) -> dict[str, str]:
     Raises:
         InputError: not such a file, or a protein in none of the lists.
     """
-    from moedsr.data.ensemble import read_splits
+    from moedsr.structures.ensemble import read_splits
 
     if not path.exists():
         raise InputError(f"{path}: no such file")
@@ -88,7 +88,7 @@ def _read(path: Path, names: list[str]) -> dict[str, str]:
 
 
 def _likeness(identity: float, coverage: float) -> "Likeness":
-    from moedsr.data.similar_sequences import Likeness
+    from moedsr.store.similar_sequences import Likeness
 
     try:
         return Likeness(identity=identity, coverage=coverage)

@@ -1,1 +1,0 @@
-"""Ensembles of conformations: read, turned into surfaces, kept in a surface store."""

@@ -1,0 +1,1 @@
+"""A protein's field and its surfaces, from a model."""

@@ -1,0 +1,1 @@
+"""The router: surface features, the message network, the gate."""

@@ -1,0 +1,1 @@
+"""The surface store: preparing, writing, reading and splitting it."""

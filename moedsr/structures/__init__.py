@@ -1,0 +1,1 @@
+"""What users bring: structures, trajectories and ensembles, read, checked and superposed."""

@@ -1,0 +1,1 @@
+"""One training: losses, optimiser, checkpoints, data parallelism."""

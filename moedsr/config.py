@@ -85,7 +85,7 @@ class RouterConfig(Section):
 
     backbone: str = Field(
         "q_mpnn",
-        description="name in moedsr.models.router.router.ROUTERS: a network of moedsr.models.router.encoders, or none, with "
+        description="name in moedsr.models.router.router.ROUTERS: a surface network of router.encoders, or none, with "
         "which every protein goes to the one expert and no protein code exists",
     )
     cloud_points: Positive = Field(1024, description="M, points of P0's cloud, by farthest-point sampling")

@@ -9,7 +9,7 @@ import pytest
 
 from moedsr.config import PrepareConfig
 from moedsr.errors import InputError
-from moedsr.files import make_folder, written_whole
+from moedsr.files import cache_folder, make_folder, written_whole
 from moedsr.store.prepare import prepare_protein
 from moedsr.structures.ensemble import find_ensembles
 

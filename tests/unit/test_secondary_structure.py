@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import mdtraj
-import moedsr.structures
 import numpy as np
 import pytest
 
+import moedsr.structures
 from moedsr.structures.secondary_structure import secondary_structure
 
 BUNDLED = sorted((Path(moedsr.structures.__file__).parent / "mini_atlas").glob("*/*.pdb"))

@@ -14,10 +14,10 @@ pytest.importorskip("openmm", reason="the extra md is not installed")
 pytest.importorskip("pdbfixer", reason="the extra md is not installed")
 
 import openmm
-from moedsr.structures import ensemble, trajectory
 from openmm import app, unit
 
 from moedsr.errors import InputError, JobError
+from moedsr.structures import ensemble, trajectory
 from moedsr.structures.simulation import engine as engines
 from moedsr.structures.simulation import replica as replicas
 from moedsr.structures.simulation import system as systems

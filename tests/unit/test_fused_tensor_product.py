@@ -13,9 +13,9 @@ from e3nn import o3
 from moedsr.batches.batch import ProteinBatch
 from moedsr.config import Config
 from moedsr.errors import InputError
+from moedsr.models.router import fused_tensor_product
 from moedsr.models.router.encoders.q_mpnn import QMPNN
 from moedsr.models.router.fused_tensor_product import FusedTensorProduct
-from moedsr.models.router.router import fused_tensor_product
 
 
 @dataclass

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from moedsr.models.router import neighbourhoods as module
 from moedsr.models.router.neighbourhoods import neighbourhoods
-from moedsr.models.router.router import neighbourhoods as module
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 10_000])

@@ -10,8 +10,8 @@ from benchmarks.edgewise import EdgewiseQMPNN
 from moedsr.batches.batch import CloudPairs, ProteinBatch
 from moedsr.config import Config
 from moedsr.geometry.quasi_geodesic import quasi_geodesic_pairs
+from moedsr.models.router import neighbourhoods
 from moedsr.models.router.encoders.q_mpnn import QMPNN
-from moedsr.models.router.router import neighbourhoods
 
 MakeProteins = Callable[..., ProteinBatch]
 

@@ -18,7 +18,7 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from moedsr.config import Config
 from moedsr.errors import InputError
-from moedsr.train import checkpoint as checkpoint_module
+from moedsr.training import checkpoint as checkpoint_module
 from moedsr_platform.cli import main
 from moedsr_platform.tracking import registry
 from moedsr_platform.tracking.model_package import REQUIREMENTS

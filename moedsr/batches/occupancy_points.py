@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from moedsr.evaluation.metrics import iou
+from moedsr.geometry.occupancy import iou
 from moedsr.store.protein_file import StoredProtein
 
 _BAND = 3.0  # Å from P0's surface on either side

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from moedsr.batches.batch import SURROUNDING_BLURS
 from moedsr.batches.mobility import AtomMobility
-from moedsr.evaluation.baselines import smoothed_distance
+from moedsr.geometry.occupancy import smoothed_distance
 from moedsr.geometry.surface import SolventExcludedSurface
 
 _MARGIN = 6.0  # Å of grid beyond that of the surface

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from moedsr.errors import InputError
-from moedsr.evaluation.metrics import iou
 from moedsr.geometry.level_set import zero_surface
 from moedsr.geometry.mesh import Mesh
+from moedsr.geometry.occupancy import iou, smoothed_distance
 
 Occupancy = NDArray[np.bool_]
 Distance = NDArray[np.floating]
@@ -58,22 +57,6 @@ def oracle_ious(frames: Sequence[Occupancy]) -> NDArray[np.float64]:
     """IoU (F,) of every frame with the thresholded mean occupancy of the others."""
     levels = leave_one_out_levels(frames)
     return np.array([iou(level < 0, frame) for level, frame in zip(levels, frames, strict=True)])
-
-
-def smoothed_distance(distance: Distance, spacing: float, width: float) -> NDArray[np.float32]:
-    """P0's signed distance (n, n, n) in Å on a grid of `spacing` Å, blurred by a Gaussian of `width` Å.
-
-    Far from the surface, where a stored distance is capped, it is continued by a distance transform: a capped
-    outside would let the blurred surface swell.
-    """
-    distance = np.asarray(distance, dtype=np.float32)
-    outside = ndimage.distance_transform_edt(distance >= 0) * spacing
-    inside = ndimage.distance_transform_edt(distance < 0) * spacing
-    half = 0.5 * spacing
-    whole = np.where(distance < 0, np.minimum(distance, half - inside), np.maximum(distance, outside - half))
-    near = np.abs(distance) < spacing
-    whole = np.where(near, distance, whole)
-    return ndimage.gaussian_filter(whole.astype(np.float32), width / spacing, mode="nearest")
 
 
 def smoothed_ious(distance: Distance, spacing: float, width: float, frames: Sequence[Occupancy]) -> NDArray[np.float64]:

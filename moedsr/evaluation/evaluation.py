@@ -12,11 +12,12 @@ from moedsr.batches.training_frames import code_row, spread, training_frames
 from moedsr.config import Config
 from moedsr.errors import InputError
 from moedsr.evaluation.baselines import leave_one_out_levels, metric_grid_mesh, other_frames
-from moedsr.evaluation.metrics import compare_meshes, iou
+from moedsr.evaluation.metrics import compare_meshes
 from moedsr.evaluation.scores import UNFITTED, Evaluation, FrameScore
 from moedsr.evaluation.smoothed_baseline import fit_width, smoothed_initial
 from moedsr.geometry.level_set import values_on_metric_grid
 from moedsr.geometry.mesh import Mesh
+from moedsr.geometry.occupancy import iou
 from moedsr.geometry.surface import FINE_SPACING, SolventExcludedSurface, solvent_excluded_surface
 from moedsr.inference.protein_field import ProteinField, UnseenCode, can_fit_code, protein_field
 from moedsr.models.moedsr import MoEDSR

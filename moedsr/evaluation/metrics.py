@@ -36,18 +36,6 @@ class SurfaceScores:
         return {name: float(value) for name, value in asdict(self).items()}
 
 
-def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """|A ∩ B| / |A ∪ B| of two occupancies of one grid; two empty ones are equal, hence 1.
-
-    Raises:
-        InputError: grids of different shapes.
-    """
-    if first.shape != second.shape:
-        raise InputError(f"IoU of grids {first.shape} and {second.shape}: they must be the same")
-    union = int(np.count_nonzero(first | second))
-    return int(np.count_nonzero(first & second)) / union if union else 1.0
-
-
 def surface_scores(
     *,
     truth_points: Points,

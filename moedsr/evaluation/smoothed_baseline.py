@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from moedsr.evaluation.baselines import fit_smoothing_width, smoothed_distance
+from moedsr.evaluation.baselines import fit_smoothing_width
+from moedsr.geometry.occupancy import smoothed_distance
 from moedsr.geometry.surface import SolventExcludedSurface
 from moedsr.store.protein_file import StoredProtein
 

@@ -13,10 +13,9 @@ from moedsr.evaluation.baselines import (
     naive_ious,
     oracle_ious,
     random_frame_ious,
-    smoothed_distance,
     smoothed_ious,
 )
-from moedsr.evaluation.metrics import iou
+from moedsr.geometry.occupancy import iou, smoothed_distance
 from moedsr.geometry.surface import solvent_excluded_surface
 from moedsr.structures.superpose import superpose
 

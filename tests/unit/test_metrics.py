@@ -7,9 +7,10 @@ import pytest
 import trimesh
 
 from moedsr.errors import InputError
-from moedsr.evaluation.metrics import compare_meshes, iou, surface_scores
+from moedsr.evaluation.metrics import compare_meshes, surface_scores
 from moedsr.geometry.level_set import occupancy_on_grid
 from moedsr.geometry.mesh import Mesh
+from moedsr.geometry.occupancy import iou
 
 SCALE = 20.0
 

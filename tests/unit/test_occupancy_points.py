@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from moedsr.batches.batches import BatchSampler
 from moedsr.batches.occupancy_points import OccupancyPoints
 from moedsr.config import Config, ExpertConfig, LossConfig
-from moedsr.evaluation.metrics import iou
+from moedsr.geometry.occupancy import iou
 from moedsr.models.moedsr import MoEDSR
 from moedsr.store.store import SurfaceStore
 from moedsr.training.losses import change_loss, occupancy_loss

@@ -11,6 +11,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PLATFORM_ONLY = ("ray", "mlflow", "optuna", "moedsr_platform")
 
+# The rooms of the science, lowest first; the other loose files lie below all of them.
+ORDER = (
+    "structures",
+    "geometry",
+    "store",
+    "batches",
+    "models",
+    "training",
+    "inference",
+    "evaluation",
+    "pictures",
+    "train",
+)
+UPWARD = {("moedsr.structures.trajectories.xtc_coordinates", "moedsr.geometry.compiled")}
+
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 import moedsr
@@ -70,6 +85,28 @@ def test_folders_lie_above_each_other(package: str) -> None:
         rooms.setdefault(_room(name), set()).update(below - {_room(name), folder.name})
     assert len(rooms) > 10
     graphlib.TopologicalSorter(rooms).prepare()
+
+
+def test_rooms_of_the_science_import_only_downwards() -> None:
+    folder = ROOT / "moedsr"
+    files = {_module(path.relative_to(ROOT)): path for path in folder.rglob("*.py")}
+    assert {path.parent.name for path in folder.glob("*/__init__.py")} == set(ORDER) - {"train"}
+    upward = {
+        (name, other)
+        for name, path in files.items()
+        for other in _imported(path.read_text(encoding="utf-8"), files)
+        if _height(other) > _height(name)
+    }
+    assert not upward - UPWARD
+
+
+def test_few_loose_files_lie_above_the_rooms() -> None:
+    assert len(list((ROOT / "moedsr").glob("*.py"))) <= 8
+
+
+def _height(module: str) -> int:
+    room = module.split(".")[1:2]
+    return ORDER.index(room[0]) if room and room[0] in ORDER else -1
 
 
 def _room(module: str) -> str:

@@ -277,6 +277,24 @@ def test_references_lead_to_the_checkpoint(store: Store) -> None:
         assert (folder / "model.safetensors").read_text() == text
 
 
+def test_results_that_were_moved_are_found_where_they_are_now(tmp_path: Path) -> None:
+    """Read they are; written to they are not, since MLflow would make the old folder again."""
+    (tmp_path / "old").mkdir()
+    before = Store(tmp_path / "old")
+    (tmp_path / "old").rename(tmp_path / "new")
+    moved = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
+    for reference in ("models:/moe-dsr@candidate", before.trial):
+        folder = resolve(reference, moved)
+        assert folder.is_relative_to(tmp_path / "new")
+        assert (folder / "model.safetensors").exists()
+    line = f"the results were moved from {tmp_path / 'old'} to {tmp_path / 'new'}, but .*: ln -s "
+    with pytest.raises(InputError, match=line):
+        Tracker.open(moved)
+    assert not (tmp_path / "old").exists()
+    (tmp_path / "old").symlink_to(tmp_path / "new")
+    Tracker.open(moved).close()
+
+
 def test_what_resolve_needs_is_what_checkpoints_hold() -> None:
     assert set(NEEDED) == {checkpoint_module.CONFIG, checkpoint_module.WEIGHTS, checkpoint_module.META}
 

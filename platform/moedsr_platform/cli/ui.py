@@ -62,11 +62,11 @@ def _first_page(uri: str) -> str:
     MLflow's own first page is about chat traces.
     """
     from moedsr_platform.tracking.client import connect
-    from moedsr_platform.tracking.run_names import EXPERIMENT, KEY_TAG
+    from moedsr_platform.tracking.run_names import KEY_TAG, experiment_name
     from moedsr_platform.tracking.sweep_page import MODE, VIEW_TAG, view_address
 
     client = connect(uri, create=False)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(experiment_name())
     if experiment is None:
         return f"/experiments?{MODE}"
     sweeps = client.search_runs(

@@ -10,13 +10,13 @@ from moedsr_platform.display.seed_means import SEED, by_point, mean_text
 from moedsr_platform.display.tables import Table, number
 from moedsr_platform.reports.best_validation import at_best
 from moedsr_platform.tracking.run_names import (
-    EXPERIMENT,
     MODE_TAG,
     OBJECTIVE_TAG,
     PARENT_TAG,
     STATE_TAG,
     SWEEP_TAG,
     TRIAL_TAG,
+    experiment_name,
 )
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ NOTE = (
 )
 
 
-def find_sweep(client: "MlflowClient", name: str | None, experiment: str = EXPERIMENT) -> "Run":
+def find_sweep(client: "MlflowClient", name: str | None, experiment: str | None = None) -> "Run":
     """A sweep's run by its id, sweep id or name; without one, the latest.
 
     Raises:
         InputError: no such sweep; names those there are.
     """
-    found = client.get_experiment_by_name(experiment)
+    found = client.get_experiment_by_name(experiment or experiment_name())
     sweeps = [] if found is None else client.search_runs(
         [found.experiment_id], "tags.`moedsr.kind` = 'sweep'", order_by=["start_time DESC"]
     )  # fmt: skip
@@ -62,9 +62,9 @@ def find_sweep(client: "MlflowClient", name: str | None, experiment: str = EXPER
     raise InputError(f"no sweep {name!r}{did_you_mean(str(name), names)}; sweeps: {', '.join(names[:10])}")
 
 
-def find_single(client: "MlflowClient", name: str | None, experiment: str = EXPERIMENT) -> "Run | None":
+def find_single(client: "MlflowClient", name: str | None, experiment: str | None = None) -> "Run | None":
     """The latest run without a sweep above it, of that name where one is given; None where there is none."""
-    found = client.get_experiment_by_name(experiment)
+    found = client.get_experiment_by_name(experiment or experiment_name())
     if found is None or "'" in (name or ""):  # MLflow's filters have no way to say it
         return None
     named = "" if name is None else f" AND tags.`{SWEEP_TAG}` = '{name}'"

@@ -4,13 +4,12 @@ import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from moedsr.config_file import did_you_mean
 from moedsr.errors import InputError
 from moedsr_platform.tracking.client import connect
 from moedsr_platform.tracking.run_names import BEST_TAG
-from moedsr_platform.tracking.store import cache_folder
+from moedsr_platform.tracking.store import cache_folder, local_path, where_it_is_now
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -114,7 +113,7 @@ def _run_id(reference: str) -> str | None:
 def _of_version(client: "MlflowClient", version: "ModelVersion") -> Path:
     location = client.get_model_version_download_uri(version.name, str(version.version))
     key = f"models/{version.name}-{version.version}-{version.creation_timestamp}"  # unlike any other store's
-    folder = _local(location) or _download(client, location, key)
+    folder = _local(client, location) or _download(client, location, key)
     checkpoint = folder / "artifacts" / CHECKPOINT
     check_checkpoint(checkpoint)
     return checkpoint
@@ -134,7 +133,7 @@ def _trial(client: "MlflowClient", run_id: str) -> "Run":
 def _of_run(client: "MlflowClient", run_id: str) -> Path:
     run = _trial(client, run_id)
     location = f"{run.info.artifact_uri}/{CHECKPOINT}"
-    local = _local(location)
+    local = _local(client, location)
     if not (local.is_dir() if local else client.list_artifacts(run.info.run_id, CHECKPOINT)):
         name, state = run.info.run_name, run.info.status
         raise InputError(f"run {run.info.run_id} ({name}, {state}) has no checkpoint: it ended before its first one")
@@ -143,9 +142,9 @@ def _of_run(client: "MlflowClient", run_id: str) -> Path:
     return folder
 
 
-def _local(location: str) -> Path | None:
-    parts = urlsplit(location)
-    return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
+def _local(client: "MlflowClient", location: str) -> Path | None:
+    path = local_path(location)
+    return path and where_it_is_now(path, client.tracking_uri)
 
 
 def _download(client: "MlflowClient", location: str, key: str) -> Path:

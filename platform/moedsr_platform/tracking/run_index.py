@@ -3,11 +3,13 @@
 The journal can hold keys before a server has given a run its id; the tag ``moedsr.run_key`` finds the run again.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from moedsr.errors import InputError
 from moedsr_platform.tracking.run_names import KEY_TAG
+from moedsr_platform.tracking.store import local_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,15 +36,32 @@ class RunIndex:
         """The experiment, made where it is missing.
 
         Raises:
-            InputError: it was deleted.
+            InputError: it was deleted, or its folder was moved.
         """
         if self._experiment_id is None:
             found = self.client.get_experiment_by_name(self.experiment) or self._new_experiment()
             if found.lifecycle_stage != "active":
-                where = self.client.tracking_uri
-                raise InputError(f"experiment {self.experiment!r} is deleted in {where}: restore it, or name another")
+                raise InputError(
+                    f"experiment {self.experiment!r} is deleted in {self.client.tracking_uri}: restore it with "
+                    f"`mlflow experiments restore -x {found.experiment_id}`, or name another by MLFLOW_EXPERIMENT_NAME"
+                )
+            self._check_place(found)
             self._experiment_id = found.experiment_id
         return self._experiment_id
+
+    def _check_place(self, experiment: "Experiment") -> None:
+        """MLflow keeps whole paths: after a move it would make the old folder again and write there."""
+        if self._artifacts is None:
+            return
+        then, now = local_path(experiment.artifact_location), local_path(self._artifacts)
+        if then is None or now is None or then.name != now.name:  # made by another program, with a place of its own
+            return
+        if then.resolve() != now.resolve() and not then.exists():
+            command = shlex.join(["ln", "-s", str(now.parent), str(then.parent)])
+            raise InputError(
+                f"the results were moved from {then.parent} to {now.parent}, but their runs would be written to the "
+                f"former: move them back, or lead the old name to the new one: {command}"
+            )
 
     def _new_experiment(self) -> "Experiment":
         try:

@@ -5,7 +5,7 @@ looked for before it is made, a step is stored once, a file or tag is overwritte
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -31,21 +31,14 @@ class RunWriter:
     Args:
         runs: of the experiment, by the keys that requests name them by.
         files: folder of the files that wait to be uploaded.
-        metrics: adds points to a run by a shorter way than MLflow's, False where it cannot; None: there is none.
     """
 
-    def __init__(
-        self,
-        runs: RunIndex,
-        files: Path,
-        metrics: Callable[[str, Sequence[Point]], bool] | None = None,
-    ) -> None:
+    def __init__(self, runs: RunIndex, files: Path) -> None:
         self.client = runs.client
         self.versions: dict[str, str | Exception] = {}  # run -> its registered version, or why there is none
         self.abandoned = 0
         self._runs = runs
         self._files = files
-        self._add_quickly = metrics
         self._last_steps: dict[str, dict[str, int]] = {}  # run -> metric -> last step in the store
 
     def send(self, request: Request) -> None:
@@ -149,9 +142,8 @@ class RunWriter:
     def _add(self, run_id: str, points: Sequence[Point]) -> None:
         from mlflow.entities import Metric
 
-        if self._add_quickly is None or not self._add_quickly(run_id, points):
-            metrics = [Metric(name, value, stamp, step) for name, value, step, stamp in points]
-            self.client.log_batch(run_id, metrics=metrics)
+        metrics = [Metric(name, value, stamp, step) for name, value, step, stamp in points]
+        self.client.log_batch(run_id, metrics=metrics)
 
     def _steps_in_store(self, run: str) -> dict[str, int]:
         if run not in self._last_steps:

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from moedsr.errors import InputError
 
@@ -63,6 +63,22 @@ def without_password(uri: str) -> str:
 def sqlite_path(uri: str) -> Path | None:
     """The file behind a SQLite address; None for any other address."""
     return Path(uri.removeprefix(SQLITE)).absolute() if uri.startswith(SQLITE) else None
+
+
+def local_path(location: str) -> Path | None:
+    """The path behind an artifact's address; None where a server keeps it."""
+    parts = urlsplit(location)
+    return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
+
+
+def where_it_is_now(path: Path, uri: str) -> Path:
+    """The place of a local artifact after the results were moved: beside the database, where that is now."""
+    folder = artifact_folder(uri)
+    if folder is None or path.exists():
+        return path
+    places = [place for place, part in enumerate(path.parts) if part == folder.name]
+    found = (folder.joinpath(*path.parts[place + 1 :]) for place in places)
+    return next((place for place in found if place.exists()), path)
 
 
 def artifact_folder(uri: str) -> Path | None:

@@ -27,17 +27,16 @@ from moedsr_platform.tracking.run_index import RunIndex
 from moedsr_platform.tracking.run_names import (
     BEST_TAG,
     DASHBOARD_TAG,
-    EXPERIMENT,
     MODE_TAG,
     OBJECTIVE_TAG,
     STATE_TAG,
     SWEEP_TAG,
+    TRAIN_RUNS_TAG,
     TRIAL_TAG,
+    experiment_name,
 )
 from moedsr_platform.tracking.run_writer import RunWriter, is_permanent, readable
-from moedsr_platform.tracking.server_metrics import ServerMetrics
-from moedsr_platform.tracking.sqlite_metrics import SqliteMetrics
-from moedsr_platform.tracking.store import artifact_folder, sqlite_path, store_uri
+from moedsr_platform.tracking.store import artifact_folder, store_uri
 from moedsr_platform.tracking.sweep_identity import take_key
 from moedsr_platform.tracking.sweep_page import comparison_view
 
@@ -49,6 +48,9 @@ log = logging.getLogger(__name__)
 State = Literal["COMPLETE", "PRUNED", "FAIL"]
 STATUS: Mapping[State, str] = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 """MLflow's run status; that a run was pruned stands in its tag, because MLflow shows KILLED as a failure."""
+
+LINKS = {"Ray dashboard": DASHBOARD_TAG, "Ray Train runs": TRAIN_RUNS_TAG}
+"""What the pages of runs link to, by the tags that say where it is."""
 
 History = Sequence[tuple[int, Mapping[str, float]]]
 
@@ -69,11 +71,8 @@ class Tracker:
         self.folder = folder or Path(self._temporary.name)  # type: ignore[union-attr]
         self._files = self.folder / "files"
         artifacts = artifact_folder(uri)
-        database = sqlite_path(uri)
-        self._metrics = SqliteMetrics(database) if database else None
-        quickly = self._metrics or (ServerMetrics(uri) if uri.startswith("http") else None)
         self._runs = RunIndex(client, experiment, artifacts.as_uri() if artifacts else None)
-        self._writer = RunWriter(self._runs, self._files, quickly.write if quickly is not None else None)
+        self._writer = RunWriter(self._runs, self._files)
         journal = Journal(self.folder)
         self._sweep_key = take_key(self.folder, uri)
         self._links: dict[str, str] = {}
@@ -82,13 +81,13 @@ class Tracker:
 
     @classmethod
     def open(
-        cls, uri: str | None = None, experiment: str = EXPERIMENT, *, folder: Path | None = None, away: bool = False
+        cls, uri: str | None = None, experiment: str | None = None, *, folder: Path | None = None, away: bool = False
     ) -> Self:
         """Connect, creating and migrating the store and the experiment; do this once, in the driver.
 
         Args:
             uri: of the store; default: the one in use.
-            experiment: its name there.
+            experiment: its name there; default: as ``experiment_name`` says.
             folder: keeps who the sweep is and what is not sent yet, so that a later process can go on; None for
                 a process that needs nothing of that.
             away: begin although the server does not answer; what it is told waits in ``folder``.
@@ -98,7 +97,7 @@ class Tracker:
         """
         address = store_uri(uri)
         client = new_client(address) if away else connect(address)
-        tracker = cls(client, address, experiment, folder)
+        tracker = cls(client, address, experiment or experiment_name(), folder)
         if not away:
             tracker._runs.experiment_id()
         return tracker
@@ -127,7 +126,7 @@ class Tracker:
         source = str(sweep_file.name) if sweep_file else name
         own = {SWEEP_TAG: name, "moedsr.kind": "sweep", "mlflow.source.name": source}
         self._begin(self._sweep_key, name, None, {**own, **tags}, params)
-        self._links = {"Ray dashboard": tags[DASHBOARD_TAG]} if DASHBOARD_TAG in tags else {}
+        self._links = {name: tags[tag] for name, tag in LINKS.items() if tag in tags}
         metric, mode = tags.get(OBJECTIVE_TAG, "val/iou"), tags.get(MODE_TAG, "max")
         self._compared = self._sweep_key
         self._put("view", self._sweep_key, state=comparison_view(self._sweep_key, searched, metric, mode))
@@ -274,8 +273,6 @@ class Tracker:
     def close(self, timeout: float = 20.0) -> bool:
         """Send what is left and stop; False, with a warning logged, when the store did not take it all."""
         sent = self._outbox.close(timeout)
-        if self._metrics is not None:
-            self._metrics.close()
         if sent:
             shutil.rmtree(self._files, ignore_errors=True)
         else:

@@ -19,9 +19,9 @@ from fake_training import series
 
 DRIVER = Path(__file__).resolve().parent / "integration" / "fake_training.py"
 TRIAL, RAYLET, GCS = r"^ray::ImplicitFunc", r"/raylet/raylet ", r"/gcs/gcs_server "
-WORKER = r"^ray::TrialWorker"
-PARTS = {"trial": TRIAL, "worker": WORKER, "raylet": RAYLET, "gcs": GCS, "everything": ""}
-SURVIVED = ("trial", "worker")
+WORKER, CONTROLLER = r"^ray::RayTrainWorker", r"^ray::TrainController"
+PARTS = {"trial": TRIAL, "worker": WORKER, "controller": CONTROLLER, "raylet": RAYLET, "gcs": GCS, "everything": ""}
+SURVIVED = ("trial", "worker", "controller")
 """Parts whose loss a session gets over by itself."""
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP")
 SESSIONS = 60

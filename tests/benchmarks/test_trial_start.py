@@ -1,12 +1,10 @@
-"""What a trial costs beyond its training: real, tiny trials of a sweep, one after the other.
+"""What a trial of a sweep costs beyond the same training without the platform.
 
-Each trial notes how long it trained, its reports apart. All else between the end of the trial before and its own is
-what the platform takes: asking for a point, starting or resetting a process, imports, keeping reports and checkpoints,
-hearing of the end. So how long the training takes, and its noise, do not enter.
+One worker: each trial notes how long it trained, its reports apart; all else between the end of the trial before and
+its own end is what the platform takes. Two workers: whole trials beside bare ``TorchTrainer.fit()`` calls of the same
+training, in the same run.
 
-Ray Train's start of a job of two workers that do nothing stands beside it.
-
-    make bench ARGS="-k trial_start"    6 minutes on two quiet cores
+    make bench ARGS="-k trial_start"    12 minutes on two quiet cores
 """
 
 import io
@@ -14,6 +12,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,8 @@ from moedsr_platform.display.board import Board, Row
 from moedsr_platform.display.progress import LineDisplay
 from moedsr_platform.sweep_file.schema import SweepFile
 
-TRIALS = 8
-JOBS = 4
-LIMIT = 2.0  # seconds, for a trial whose workers are there
+TRIALS = 10
+LIMIT = 1.0  # seconds
 TRAINED = "trained.jsonl"
 
 pytestmark = pytest.mark.benchmark
@@ -73,10 +71,11 @@ def timed_training(config: Config, store: Path, *, report: Any, scratch: Path, *
             file.write(json.dumps(took) + "\n")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_start_of_a_trial(
-    workers: int, tiny_run: Any, tiny_store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def run_trials(
+    tiny_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[int, Any], tuple[list[float], list[float]]]:
+    """Runs tiny trials of so many workers one after the other; seconds of each, and of its training alone."""
     import ray
 
     from moedsr_platform.cluster import connection as cluster
@@ -86,51 +85,101 @@ def test_start_of_a_trial(
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
     monkeypatch.setenv("MOEDSR_HOME", str(tmp_path / "results"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    coarse = tiny_run.evaluation.model_copy(update={"grid_stride": 4})
-    sweep = SweepFile(
-        name="start",
-        base=tiny_run.model_copy(update={"evaluation": coarse}),
-        search={"training.seed": {"grid": tuple(range(TRIALS))}},
-        sampler="grid",
-        resources={"workers": workers, "concurrent_trials": 1},
-        register=None,
-    )
-    file = tmp_path / "start.yaml"
-    file.write_text("", encoding="utf-8")
-    watch = Stopwatch()
-    try:
-        run_sweep(Request(sweep=sweep, file=file, train=timed_training), watch)
-    finally:
-        cluster.leave(60)
-    (notes,) = (tmp_path / "results").rglob(TRAINED)
-    trained = [float(line) for line in notes.read_text().splitlines()]
-    over = [trial - inside for trial, inside in zip(watch.trials, trained, strict=True)]
-    print(f"\n{workers} worker(s), {TRIALS} trials, seconds:")
-    print("  trials         ", " ".join(f"{value:6.2f}" for value in watch.trials))
-    print("  training alone ", " ".join(f"{value:6.2f}" for value in trained))
-    print("  all else       ", " ".join(f"{value:6.2f}" for value in over))
-    middle = statistics.median(over[1:])
-    print(f"  first trial {over[0]:.2f}, median of the others {middle:.2f}, largest {max(over[1:]):.2f}")
-    assert middle < LIMIT
+
+    def run(workers: int, train: Any) -> tuple[list[float], list[float]]:
+        sweep = SweepFile(
+            name="start",
+            base=coarse(tiny_run),
+            search={"training.seed": {"grid": tuple(range(TRIALS + 1))}},
+            sampler="grid",
+            resources={"workers": workers, "concurrent_trials": 1},
+            register=None,
+        )
+        file = tmp_path / "start.yaml"
+        file.write_text("", encoding="utf-8")
+        watch = Stopwatch()
+        try:
+            run_sweep(Request(sweep=sweep, file=file, train=train), watch)
+        finally:
+            cluster.leave(60)
+        notes = [*(tmp_path / "results").rglob(TRAINED)]
+        lines = notes[0].read_text().splitlines() if notes else []
+        return watch.trials, [float(line) for line in lines]
+
+    return run
 
 
-def test_start_of_a_ray_train_job(capsys: pytest.CaptureFixture[str]) -> None:
-    """What each trial of two workers would cost with a job of its own."""
+def coarse(config: Config) -> Config:
+    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"grid_stride": 4})})
+
+
+def say(capsys: pytest.CaptureFixture[str], name: str, seconds: Sequence[float]) -> float:
+    """Prints all but the first, which pays for the start of processes; returns their median."""
+    middle = statistics.median(seconds[1:])
+    with capsys.disabled():
+        print(
+            f"\n{name}, median {middle:.2f} s: first {seconds[0]:.2f}; {' '.join(f'{one:.2f}' for one in seconds[1:])}"
+        )
+    return middle
+
+
+def test_a_trial_of_one_worker(run_trials: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    trials, trained = run_trials(1, timed_training)
+    over = [trial - inside for trial, inside in zip(trials, trained, strict=True)]
+    assert say(capsys, "one worker, beyond the training", over) < LIMIT
+
+
+def test_a_trial_of_two_workers(
+    run_trials: Any, tiny_run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials, _ = run_trials(2, None)
+    bare = bare_fits(coarse(tiny_run), tmp_path / "bare")
+    added = say(capsys, "two workers, trials of a sweep", trials) - say(capsys, "bare TorchTrainer.fit()", bare)
+    with capsys.disabled():
+        print(f"the sweep adds {added:.2f} s")
+    assert added < LIMIT
+
+
+def bare_fits(config: Config, folder: Path) -> list[float]:
+    """Seconds of Ray Train runs of the same training, with the settings that the platform uses, and nothing else."""
+    import os
+
     import ray
-    import ray.train
+    from ray import train
     from ray.train.torch import TorchTrainer
 
-    def nothing() -> None:
-        ray.train.report({})
+    os.environ |= {
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+        "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
+        "RAY_TRAIN_METRICS_ENABLED": "0",
+    }
 
-    jobs = []
+    def loop(settings: dict[str, Any]) -> None:
+        import tempfile
+
+        from moedsr.train import train as science
+
+        def report(made: Any) -> None:
+            where = train.Checkpoint(str(made.checkpoint)) if made.checkpoint is not None else None
+            train.report(dict(made.metrics), checkpoint=where)
+
+        with tempfile.TemporaryDirectory() as scratch:
+            config = Config.model_validate_json(settings["config"])
+            science(config, Path(config.data.store), report=report, scratch=Path(scratch), device="cpu")
+
+    found = []
     try:
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-        for _ in range(JOBS):
+        for number in range(TRIALS + 1):
+            seeded = config.model_copy(update={"training": config.training.model_copy(update={"seed": number})})
             begun = time.perf_counter()
-            TorchTrainer(nothing, scaling_config=ray.train.ScalingConfig(num_workers=2)).fit()
-            jobs.append(time.perf_counter() - begun)
+            TorchTrainer(
+                loop,
+                train_loop_config={"config": seeded.model_dump_json()},
+                scaling_config=train.ScalingConfig(num_workers=2),
+                run_config=train.RunConfig(name=str(number), storage_path=str(folder)),
+            ).fit()
+            found.append(time.perf_counter() - begun)
     finally:
         ray.shutdown()
-    with capsys.disabled():
-        print(f"\nRay Train, 2 workers that do nothing, seconds: {' '.join(f'{job:.1f}' for job in jobs)}")
+    return found

@@ -192,12 +192,13 @@ def test_asked_to_stop_while_ray_starts(make_scene: MakeScene) -> None:
 
 
 def test_disk_use_is_bounded(make_scene: MakeScene) -> None:
-    """Two checkpoints a trial, whatever the number of validations; nothing else grows but the reports."""
+    """Two checkpoints a trial, whatever the number of validations, and nothing else."""
     scene = make_scene("disk", sampler="random", trials=2)
     run_undisturbed(scene)
     for trial in (scene.sweep / "trials").iterdir():
-        assert sum(path.name.startswith("checkpoint_") for path in trial.iterdir()) <= 2
-        assert {path.name for path in trial.iterdir() if path.is_file()} == {"lock", "owner", "reports.jsonl"}
+        names = [path.name for path in trial.iterdir()]
+        assert 1 <= len(names) <= 2
+        assert all(name.startswith("checkpoint_") for name in names)
 
 
 @pytest.mark.slow
@@ -208,7 +209,7 @@ def test_parts_of_trials_of_several_workers_killed_while_some_are_stopped_early(
     settings = {"sampler": "random", "trials": 3, "restarts": 100, "workers": 2, "rest": asha}
     whole, torn = make_scene("whole", **settings), make_scene("torn", **settings)
     longest = max(20.0, run_undisturbed(whole) / 2)
-    kinds = ("trial", "worker", "worker", "driver", "everything")
+    kinds = ("trial", "worker", "worker", "controller", "driver", "everything")
     sessions = torment(torn, random.Random(0), kinds, longest, FAKE_SECONDS="0.3")
     log.info("%d sessions, killed: %s", sessions, torn.kills)
     assert {row["state"] for row in whole.rows} == {"COMPLETE", "PRUNED"}
@@ -334,3 +335,22 @@ def test_random_parts_killed_at_random_moments(
         assert torn.events() == whole.events()
     kill_tree(torn.folder)
     shutil.rmtree(torn.folder)
+
+
+@pytest.mark.skipif(shutil.which("timeout") is None, reason="needs timeout")
+def test_a_signal_to_the_whole_process_group_saves_the_trials(make_scene: MakeScene, tmp_path: Path) -> None:
+    """As `timeout` sends it, under a temporary folder that is too long for Ray's sockets."""
+    scene = make_scene("group", sampler="random", trials=2)
+    long = tmp_path / ("long-" * 20)
+    long.mkdir()
+    scene.command = ("timeout", "--preserve-status", "600", *scene.command)
+    process = scene.start(resume=False, FAKE_SECONDS="0.1", TMPDIR=str(long))
+    scene.wait_for(lambda: bool(scene.rows) and bool(scene.rows[0]["best"]), process)
+    process.send_signal(signal.SIGTERM)  # which `timeout` passes on to all
+    assert process.wait(60) == 143, scene.output
+    assert last_line(scene).startswith("moedsr: interrupted; finished trials are kept. Go on with: moedsr sweep ")
+    assert "SIGTERM: saving 1 running trial" in scene.output
+    assert "GCS" not in scene.output
+    scene.command = scene.command[3:]
+    assert scene.start(resume=True).wait(600) == 0, scene.output
+    check_whole(scene, 2)

@@ -15,7 +15,7 @@ from moedsr_platform.sweep_file.schema import Resources
 def listener(monkeypatch: pytest.MonkeyPatch) -> SweepListener:
     """Of a sweep of one trial, on a cluster that must not be asked."""
     board = Board(metric="val/iou", mode="max", total=1, steps=10)
-    parts: dict[str, Any] = dict.fromkeys(("log", "saved", "display", "tracker", "parent", "again"))
+    parts: dict[str, Any] = dict.fromkeys(("log", "folder", "display", "tracker", "parent", "again"))
     spec = SimpleNamespace(resources=Resources())
     made = SweepListener(
         board=board, tags={}, spec=spec, interruption=Interruption(), cluster=None, **parts  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """Who is asked to stop. That a resumed sweep remembers is in test_sweep_log.py."""
 
 import json
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +13,9 @@ ASHA = {"asha": {"grace_steps": 10, "reduction_factor": 2}}
 MEDIAN = {"median": {"grace_steps": 20, "min_trials": 2}}
 
 
-def stopping(folder: Path, scheduler: object, mode: str = "max", seeds: int = 1) -> EarlyStopping:
+def stopping(
+    scheduler: object, mode: str = "max", seeds: int = 1, stop: Callable[[str], None] = lambda trial_id: None
+) -> EarlyStopping:
     data = {
         "name": "x",
         "base": {"data": {"source": "mini-atlas"}, "training": {"steps": 40}},
@@ -21,7 +23,7 @@ def stopping(folder: Path, scheduler: object, mode: str = "max", seeds: int = 1)
         "seeds": seeds,
         "objective": {"metric": "val/iou" if mode == "max" else "val/chamfer", "mode": mode},
     }
-    return EarlyStopping(SweepFile.model_validate_json(json.dumps(data)), folder)
+    return EarlyStopping(SweepFile.model_validate_json(json.dumps(data)), stop)
 
 
 def report(rule: EarlyStopping, trial: str, step: int, value: float | None) -> str:
@@ -30,8 +32,8 @@ def report(rule: EarlyStopping, trial: str, step: int, value: float | None) -> s
     return rule.on_trial_result(None, SimpleNamespace(trial_id=trial), {"step": step, **scores})
 
 
-def test_asha_asks_the_worse_half_of_a_rung_to_stop_and_never_kills(tmp_path: Path) -> None:
-    rule = stopping(tmp_path, ASHA)
+def test_asha_asks_the_worse_half_of_a_rung_to_stop_and_never_kills() -> None:
+    rule = stopping(ASHA)
     decisions = [report(rule, trial, 10, value) for trial, value in (("a", 0.5), ("b", 0.7), ("c", 0.4), ("d", 0.8))]
     assert set(decisions) == {"CONTINUE"}
     assert rule.stopped == {"c"}
@@ -41,9 +43,9 @@ def test_asha_asks_the_worse_half_of_a_rung_to_stop_and_never_kills(tmp_path: Pa
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
-def test_asha_compares_the_best_that_trials_reached_not_where_they_are(mode: str, tmp_path: Path) -> None:
+def test_asha_compares_the_best_that_trials_reached_not_where_they_are(mode: str) -> None:
     """A trial's result and the checkpoint that is kept are those of its best validation."""
-    rule, sign = stopping(tmp_path, ASHA, mode=mode), 1 if mode == "max" else -1
+    rule, sign = stopping(ASHA, mode=mode), 1 if mode == "max" else -1
     report(rule, "a", 5, sign * 0.9)
     report(rule, "a", 10, sign * 0.4)  # it dips just at the rung
     report(rule, "b", 10, sign * 0.8)
@@ -54,15 +56,15 @@ def test_asha_compares_the_best_that_trials_reached_not_where_they_are(mode: str
     assert rule.stopped == {"a", "b"}
 
 
-def test_less_is_better_where_the_objective_says_so(tmp_path: Path) -> None:
-    rule = stopping(tmp_path, ASHA, mode="min")
+def test_less_is_better_where_the_objective_says_so() -> None:
+    rule = stopping(ASHA, mode="min")
     for trial, value in (("a", 0.5), ("b", 0.7)):
         report(rule, trial, 10, value)
     assert rule.stopped == {"b"}
 
 
-def test_the_median_rule_waits_for_others_and_for_its_grace(tmp_path: Path) -> None:
-    rule = stopping(tmp_path, MEDIAN)
+def test_the_median_rule_waits_for_others_and_for_its_grace() -> None:
+    rule = stopping(MEDIAN)
     for step in (10, 20, 30):
         report(rule, "a", step, 0.6)
         report(rule, "b", step, 0.8)
@@ -76,8 +78,8 @@ def test_the_median_rule_waits_for_others_and_for_its_grace(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("value", [None, float("nan")])
-def test_reports_without_a_score_are_passed_over(tmp_path: Path, value: float | None) -> None:
-    rule = stopping(tmp_path, ASHA)
+def test_reports_without_a_score_are_passed_over(value: float | None) -> None:
+    rule = stopping(ASHA)
     assert report(rule, "a", 10, value) == "CONTINUE"
     assert rule.stopped == set()
 
@@ -87,8 +89,9 @@ def add(rule: EarlyStopping, *trials: str) -> None:
         rule.on_trial_add(None, SimpleNamespace(trial_id=trial))
 
 
-def test_seeds_of_a_point_do_not_compete_and_end_where_its_first_trial_was_stopped(tmp_path: Path) -> None:
-    rule = stopping(tmp_path, ASHA, seeds=2)
+def test_seeds_of_a_point_do_not_compete_and_end_where_its_first_trial_was_stopped() -> None:
+    asked: list[str] = []
+    rule = stopping(ASHA, seeds=2, stop=asked.append)
     add(rule, "a0", "a1", "b0", "b1", "c0", "c1", "a1")  # the last one is told again, as after a resume
     report(rule, "a0", 10, 0.9)
     report(rule, "a1", 10, 0.1)  # far behind, but the first trial of its point is not
@@ -102,11 +105,11 @@ def test_seeds_of_a_point_do_not_compete_and_end_where_its_first_trial_was_stopp
     assert "c1" not in rule.stopped
     report(rule, "c1", 10, 0.99)
     assert "c1" in rule.stopped
-    assert {path.parent.name for path in tmp_path.rglob("stop")} == rule.stopped
+    assert set(asked) == rule.stopped
 
 
-def test_where_the_first_trial_of_a_point_failed_the_next_one_decides(tmp_path: Path) -> None:
-    rule = stopping(tmp_path, ASHA, seeds=2)
+def test_where_the_first_trial_of_a_point_failed_the_next_one_decides() -> None:
+    rule = stopping(ASHA, seeds=2)
     add(rule, "a0", "a1", "b0", "b1")
     report(rule, "a0", 10, 0.9)
     rule.on_trial_complete(None, SimpleNamespace(trial_id="b0"), {"step": 0, "failure": "why"})
@@ -114,9 +117,9 @@ def test_where_the_first_trial_of_a_point_failed_the_next_one_decides(tmp_path: 
     assert rule.stopped == {"b1"}
 
 
-def test_the_trial_that_stands_for_its_point_has_its_own_best(tmp_path: Path) -> None:
+def test_the_trial_that_stands_for_its_point_has_its_own_best() -> None:
     """Also from before it did."""
-    rule = stopping(tmp_path, ASHA, seeds=2)
+    rule = stopping(ASHA, seeds=2)
     add(rule, "a0", "a1", "b0", "b1")
     report(rule, "a0", 10, 0.5)
     report(rule, "b1", 10, 0.9)
@@ -126,9 +129,9 @@ def test_the_trial_that_stands_for_its_point_has_its_own_best(tmp_path: Path) ->
     assert rule.stopped == set()
 
 
-def test_one_that_lost_its_process_is_stopped_like_any_other(tmp_path: Path) -> None:
+def test_one_that_lost_its_process_is_stopped_like_any_other() -> None:
     """Tune says that it failed, then gives it again."""
-    rule = stopping(tmp_path, ASHA)
+    rule = stopping(ASHA)
     add(rule, "a", "b")
     report(rule, "a", 10, 0.9)
     rule.on_trial_error(None, SimpleNamespace(trial_id="b"))

@@ -50,7 +50,7 @@ def test_table_2_is_complete() -> None:
     router = sweep.base.router
     assert {router.radial_range, router.residue_distance, router.neighbor_weight, router.pooling} == {"paper"}
     assert (sweep.seeds, sweep.sampler) == (3, "random")
-    assert (sweep.resources.workers, sweep.resources.gpus_per_worker) == (4, 1)
+    assert (sweep.resources.workers.max, sweep.resources.gpus_per_worker) == (4, 1)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SWEEPS)))

@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -34,6 +36,9 @@ _QUIET = {
 
 _SAID_BY_US = "A worker died or was killed|Raylet is terminated|killed due to memory pressure"
 """What Ray prints pages of, and we say in a line with the trial, the protein, or the sweep that it concerns."""
+
+LONGEST_TEMPORARY = 40
+"""Bytes of the folder below which Ray makes its own, of which a socket's path takes up to 67."""
 
 FAREWELL_SECONDS = 3.0
 """For leaving Ray in order: where parts of it are gone, it takes a quarter of a minute, or for ever."""
@@ -127,6 +132,11 @@ def dashboard() -> str | None:
     return f"http://{_web_address}/#/jobs/{job}" if job else f"http://{_web_address}"
 
 
+def train_runs() -> str | None:
+    """Where the connected cluster's dashboard lists Ray Train runs, by the ids of their trials; None without one."""
+    return f"http://{_web_address}/api/train/v2/runs/v1" if _web_address else None
+
+
 def _init(address: str | None) -> Any:
     """Ray's own description of the connection."""
     import ray
@@ -134,10 +144,54 @@ def _init(address: str | None) -> Any:
     common = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         # workers of a cluster started here inherit PYTHONPATH
-        return ray.init(address="local", num_cpus=int(this_machine().cpus), include_dashboard=False, **common)
+        with _group_of_its_own():
+            return ray.init(
+                address="local",
+                num_cpus=int(this_machine().cpus),
+                include_dashboard=False,
+                _temp_dir=_short_folder(),
+                **common,
+            )
     if JOB_VARIABLE in os.environ:  # a submitted job: its runtime environment holds
         return ray.init(address=address, **common)
     return ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": _python_path()}}, **common)
+
+
+@contextlib.contextmanager
+def _group_of_its_own() -> Iterator[None]:
+    """What is started within is no part of this process's group.
+
+    A signal that `timeout` or a shell sends to the whole group then reaches this process alone, which has its trials
+    save themselves; Ray would end before they can. It still ends with this process.
+    """
+    group = os.getpgrp()
+    with subprocess.Popen(["sleep", "60"], process_group=0) as leader:  # a group needs one to begin with
+        try:
+            os.setpgid(0, leader.pid)
+        except OSError:  # the leader of a session stays where it is
+            yield
+            return
+        finally:
+            leader.kill()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # nobody is left in the group
+                os.setpgid(0, group)
+
+
+def _short_folder() -> str | None:
+    """A folder for Ray's files where the usual one is too long: the path of a socket must stay below 108 bytes."""
+    usual = Path(tempfile.gettempdir())
+    if len(os.fsencode(usual)) <= LONGEST_TEMPORARY:
+        return None
+    for place in (Path("/tmp"), Path("/dev/shm"), Path.home()):
+        if os.access(place, os.W_OK) and len(os.fsencode(place)) < LONGEST_TEMPORARY:
+            return str(place / f"ray-{os.getuid()}")
+    raise InputError(
+        f"the temporary folder {usual} is too long for Ray's sockets, and no shorter one can be written: set TMPDIR to "
+        f"one of at most {LONGEST_TEMPORARY} bytes"
+    )
 
 
 def _silence() -> None:

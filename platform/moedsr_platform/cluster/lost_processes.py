@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from ray.air.execution._internal import RayActorManager
 from ray.exceptions import (
     ActorUnschedulableError,
     NodeDiedError,
@@ -12,13 +11,15 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
+from moedsr_platform.cluster.ray_internals import TASK_FAILED, ActorManager
+
 LOST = (RayActorError, OutOfMemoryError, WorkerCrashedError, NodeDiedError, ActorUnschedulableError, ObjectLostError)
 """How Ray says that a process is gone: by itself, ended by the memory monitor, or with its machine."""
 
 
 def survive_losses() -> None:
     """Tune and Ray's manager of actors know the first of these alone; any other they take for a fault of their own."""
-    RayActorManager._actor_task_failed = _as_actor_error
+    setattr(ActorManager, TASK_FAILED, _as_actor_error)
 
 
 def at_hand() -> Exception | None:
@@ -27,10 +28,10 @@ def at_hand() -> Exception | None:
 
 
 _AT_HAND: list[Exception] = []
-_KNOWN = RayActorManager._actor_task_failed
+_KNOWN = getattr(ActorManager, TASK_FAILED)
 
 
-def _as_actor_error(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+def _as_actor_error(self: ActorManager, tracked_actor_task: Any, exception: Exception) -> None:
     if isinstance(exception, LOST) and not isinstance(exception, RayActorError):
         exception = RayActorError(error_msg=str(exception).partition("\n")[0])
     _AT_HAND.append(exception)

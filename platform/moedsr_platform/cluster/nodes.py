@@ -18,7 +18,8 @@ class Node:
 def trials_at_once(resources: Resources, nodes: list[Node]) -> int:
     """How many trials the cluster holds; a worker does not straddle nodes, a trial may."""
     workers = sum(_workers_on(resources, node) for node in nodes)
-    return workers // resources.workers
+    # a trial that starts with fewer workers than it may have takes what there is
+    return workers // resources.workers.max or int(workers >= resources.workers.min)
 
 
 def concurrency(resources: Resources, nodes: list[Node], grown: list[Node] | None = None) -> int:
@@ -46,7 +47,7 @@ def concurrency(resources: Resources, nodes: list[Node], grown: list[Node] | Non
 def needs(resources: Resources) -> str:
     """The resources of one trial in words."""
     return (
-        f"{resources.workers} worker{'s' if resources.workers > 1 else ''}"
+        f"{resources.workers.text} worker{'s' if resources.workers.max > 1 else ''}"
         f" with {resources.cpus_per_worker} CPU"
         f" and {resources.gpus_per_worker:g} GPU each"
     )

@@ -104,17 +104,17 @@ class LineDisplay:
 
 
 class Patience:
-    """When it is worth a line that something still waits: after 10 s, 30 s, 90 s, ..."""
+    """When it is worth a line that something still waits: after 10 s, 30 s, 90 s, ..., or ``usual`` s more."""
 
-    def __init__(self) -> None:
+    def __init__(self, usual: float = 0.0) -> None:
         self._since: float | None = None
-        self._pause = _WAIT_AT_FIRST
+        self._first = self._pause = _WAIT_AT_FIRST + usual
 
     def ends(self, *, waiting: bool) -> float | None:
         """To be asked often; seconds since it began to wait, when a line is due."""
         now = time.monotonic()
         if not waiting:
-            self._since, self._pause = None, _WAIT_AT_FIRST
+            self._since, self._pause = None, self._first
             return None
         self._since = self._since or now
         waited = now - self._since
@@ -130,11 +130,12 @@ class WaitingNotice:
     Args:
         display: says it.
         needs: the resources of one trial in words.
+        usual: seconds that a trial takes to start where there is room.
     """
 
-    def __init__(self, display: Display, needs: str) -> None:
+    def __init__(self, display: Display, needs: str, usual: float = 0.0) -> None:
         self._display, self._needs = display, needs
-        self._patience = Patience()
+        self._patience = Patience(usual)
 
     def tick(self, given: Sequence[Row]) -> None:
         """``given``: trials that were given to Tune and have not ended."""

@@ -1,22 +1,20 @@
 """Early stopping: a rule decides, and the trial ends by itself at its next report.
 
-Tune's own way to stop a trial ends its process, and what it learned since its last checkpoint is lost. A stop file
-asks the trial instead; it saves a checkpoint and ends in order, and the next trial has its process.
+Tune's own way to stop a trial ends its process, and what it learned since its last checkpoint is lost. The trial is
+asked instead; it saves a checkpoint and ends in order.
 
 Nor does Tune save what a scheduler has seen. A resumed sweep tells a new one again, from its log (sweep/log.py).
 """
 
 import math
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from moedsr_platform.search.asha import Halving
 from moedsr_platform.sweep_file.schema import Median, SweepFile
-from moedsr_platform.trial.folder import stop_trial
-from moedsr_platform.trial.trial import FAILURE
-from moedsr_platform.trial.worker import STEP
+from moedsr_platform.trial.report import FAILURE, STEP
 
 
 class EarlyStopping(FIFOScheduler):
@@ -27,12 +25,12 @@ class EarlyStopping(FIFOScheduler):
 
     Args:
         sweep: with a ``scheduler``.
-        folder: of the sweep's trials.
+        stop: asks the trial of this id to end at its next report.
     """
 
-    def __init__(self, sweep: SweepFile, folder: Path) -> None:
+    def __init__(self, sweep: SweepFile, stop: Callable[[str], None]) -> None:
         super().__init__()
-        self._sweep, self._folder = sweep, folder
+        self._sweep, self._stop = sweep, stop
         self._metric = sweep.objective.metric
         assert sweep.scheduler is not None
         asha, median = sweep.scheduler.asha, sweep.scheduler.median
@@ -52,7 +50,7 @@ class EarlyStopping(FIFOScheduler):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Tune pickles the scheduler when the sweep begins, and nobody reads that."""
-        return EarlyStopping, (self._sweep, self._folder)
+        return EarlyStopping, (self._sweep, print)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """The searcher gives all seeds of a point before the next point; one that lost its process is given again."""
@@ -95,7 +93,7 @@ class EarlyStopping(FIFOScheduler):
             for trial in point:
                 if trial not in self._failed and self._reached.get(trial, 0) >= self._ends[first]:
                     self.stopped.add(trial)
-                    stop_trial(self._folder / trial)
+                    self._stop(trial)
 
 
 class _Trial:

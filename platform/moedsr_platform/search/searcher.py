@@ -22,8 +22,7 @@ from moedsr_platform.search.study import Point, SweepStudy
 from moedsr_platform.sweep_file.schema import SweepFile
 from moedsr_platform.sweep_file.search_space import Scalar, grid_points, nearest_untried, space_size
 from moedsr_platform.tracking.store import without_password
-from moedsr_platform.trial.trial import FAILURE
-from moedsr_platform.trial.worker import STEP
+from moedsr_platform.trial.report import FAILURE, STEP
 
 log = logging.getLogger(__name__)
 

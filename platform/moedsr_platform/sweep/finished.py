@@ -5,7 +5,7 @@ from pathlib import Path
 
 from moedsr.errors import InputError, JobError
 from moedsr.files import written_whole
-from moedsr_platform.display.board import Board
+from moedsr_platform.display.board import Board, Row
 from moedsr_platform.display.progress import Display, result_text
 from moedsr_platform.sweep.folder import SweepFolder
 from moedsr_platform.sweep.lock import only_here
@@ -14,6 +14,7 @@ from moedsr_platform.sweep_file.schema import SweepFile
 from moedsr_platform.tracking.journal import is_waiting
 from moedsr_platform.tracking.store import store_uri, without_password
 from moedsr_platform.tracking.sweep_identity import read_identity
+from moedsr_platform.trial.storage import is_remote
 
 
 def finish(folder: SweepFolder, sweep: SweepFile) -> None:
@@ -45,7 +46,7 @@ def show_again(folder: SweepFolder, sweep: SweepFile, show: Display) -> Board:
     show.say(result_text(board))
     if board.best is None:
         raise no_model(folder, board)
-    for line in _missing(folder, board):
+    for line in _missing(folder, sweep, board):
         show.say(line)
     return board
 
@@ -63,23 +64,43 @@ def _done(sweep: SweepFile) -> str:
     return f"{sweep.points * sweep.seeds} trials, {registered}\n"
 
 
-def _missing(folder: SweepFolder, board: Board) -> Iterator[str]:
+def _missing(folder: SweepFolder, sweep: SweepFile, board: Board) -> Iterator[str]:
     """What is not there any more, and what that means."""
     assert board.best is not None
     checkpoint = board.best.checkpoint
-    if checkpoint is not None and not Path(checkpoint).is_dir():
+    here = folder.best / Path(checkpoint).name if checkpoint is not None and is_remote(checkpoint) else checkpoint
+    if here is not None and not Path(here).is_dir():
         yield f"its best checkpoint is gone: {checkpoint}; a version that was registered from it has files of its own"
     try:
         gone = _runs_gone(folder, board)
     except InputError as error:
         yield f"its runs cannot be seen: {error}"
         return
+    if sweep.register_as is not None and not _is_registered(folder, sweep.register_as.model, board.best):
+        yield (
+            f"the version of {sweep.register_as.model} that was registered from it is gone from the registry: with "
+            "another `model` under `register`, --resume registers it again"
+        )
     if gone:
         yield (
             f"{len(gone)} of its runs are gone from the tracking store ({', '.join(gone[:5])}), and with them their "
             f"curves and artifacts: `mlflow runs restore` brings back what was deleted and not purged; {folder.log} "
             "has all scores"
         )
+
+
+def _is_registered(folder: SweepFolder, model: str, best: Row) -> bool:
+    """Whether a registered model has a version from the run of the best trial."""
+    from moedsr_platform.tracking.client import connect
+    from moedsr_platform.tracking.run_names import KEY_TAG, experiment_name
+
+    client = connect(create=False)
+    experiment = client.get_experiment_by_name(experiment_name())
+    if experiment is None:
+        return False
+    key = f"{read_identity(folder.tracking).key}/{best.trial_id}"
+    runs = {run.info.run_id for run in client.search_runs([experiment.experiment_id], f"tags.`{KEY_TAG}` = '{key}'")}
+    return any(version.run_id in runs for version in client.search_model_versions(f"name = '{model}'"))
 
 
 def _runs_gone(folder: SweepFolder, board: Board) -> list[str]:
@@ -89,7 +110,7 @@ def _runs_gone(folder: SweepFolder, board: Board) -> list[str]:
         InputError: the store is gone, does not answer, or is not the one in use.
     """
     from moedsr_platform.tracking.client import connect
-    from moedsr_platform.tracking.run_names import EXPERIMENT, KEY_TAG
+    from moedsr_platform.tracking.run_names import KEY_TAG, experiment_name
 
     known, in_use = read_identity(folder.tracking), without_password(store_uri())
     if known.store != in_use:
@@ -101,7 +122,7 @@ def _runs_gone(folder: SweepFolder, board: Board) -> list[str]:
     names = {f"{key}/{row.trial_id}": f"trial {row.number}" for row in board.rows.values()}
     if board.total > 1:
         names = {key: "the sweep's own", **names}
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(experiment_name())
     there: set[str] = set()
     token = None
     while experiment is not None:

@@ -30,7 +30,8 @@ class SweepFolder:
     trials.json  the result table so far, to read
     optuna.db    the search, unless `storage` names another database
     tune/        Tune's own files, of no further use
-    trials/      checkpoints, one folder a trial
+    trials/      checkpoints and where it raised, one folder a trial; checkpoints may lie elsewhere
+    best/        a copy of the best checkpoint, where those lie in an object store
     tracking/    what the tracking store has not got yet
     """
 
@@ -47,6 +48,14 @@ class SweepFolder:
     @property
     def trials(self) -> Path:
         return self.path / "trials"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best"
+
+    def traceback(self, trial_id: str) -> Path:
+        """Where a trial raised."""
+        return self.trials / trial_id / "traceback.txt"
 
     @property
     def tracking(self) -> Path:

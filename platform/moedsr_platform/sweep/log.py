@@ -16,8 +16,7 @@ from typing import Any, Protocol
 from moedsr.errors import InputError
 from moedsr.files import flush
 from moedsr_platform.display.board import Board
-from moedsr_platform.trial.trial import FAILURE
-from moedsr_platform.trial.worker import STEP
+from moedsr_platform.trial.report import FAILURE, STEP
 
 ASKED, VALIDATED, ENDED = "asked", "validated", "ended"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from moedsr_platform.sweep_file.schema import SweepFile
 from moedsr_platform.tracking.store import in_uploaded_folder
-from moedsr_platform.trial.worker import TrainFunction
+from moedsr_platform.trial.loop import TrainFunction
 
 
 @dataclass(frozen=True, kw_only=True)

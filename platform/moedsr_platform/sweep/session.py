@@ -22,8 +22,8 @@ from moedsr_platform.sweep.request import Request, again
 from moedsr_platform.sweep_file.schema import SweepFile
 from moedsr_platform.tracking.store import results_folder
 from moedsr_platform.tracking.sweep_page import sweep_note
-from moedsr_platform.trial.folder import TRACEBACK
-from moedsr_platform.trial.trial import TrialSpec, trainable
+from moedsr_platform.trial.storage import fetch_patiently, is_remote
+from moedsr_platform.trial.trial import TrialSpec, trainable, uses_ray_train
 
 if TYPE_CHECKING:
     from ray.tune import Tuner
@@ -68,7 +68,7 @@ class Session:
         listener = SweepListener(
             board=self.board,
             log=log,
-            saved=self.folder.rows,
+            folder=self.folder,
             display=self.show,
             tracker=self.tracker,
             parent=parent,
@@ -126,7 +126,10 @@ class Session:
 
         sweep = self.request.sweep
         place = StudyPlace(self._study, self.folder.sweep_id, self.request.resume, key)
-        return SweepSearch(sweep, place), EarlyStopping(sweep, self.folder.trials) if sweep.scheduler else None
+        return SweepSearch(sweep, place), EarlyStopping(sweep, self._stop) if sweep.scheduler else None
+
+    def _stop(self, trial_id: str) -> None:
+        self.spec.control.ask.remote(trial_id, "stop")
 
     def _tuner(self, source: "TrialSource", scheduler: "TrialScheduler | None") -> "Tuner":
         from ray import tune
@@ -139,7 +142,11 @@ class Session:
         return tune.Tuner(
             trainable(self.spec),
             tune_config=tune.TuneConfig(
-                num_samples=self.board.total, search_alg=source, scheduler=scheduler, reuse_actors=True
+                num_samples=self.board.total,
+                search_alg=source,
+                scheduler=scheduler,
+                # a process that has had a Ray Train run keeps parts of it
+                reuse_actors=not uses_ray_train(self.spec.resources),
             ),
             run_config=tune.RunConfig(
                 name=self.folder.tune.name,
@@ -159,9 +166,9 @@ class Session:
         if self.board.rows:
             self.show.say("")
             self.show.say(result_text(self.board, width=self.show.width))
-        raised = [self.folder.trials / row.trial_id / TRACEBACK for row in self.board.rows.values() if row.reason]
+        raised = [self.folder.traceback(row.trial_id) for row in self.board.rows.values() if row.reason]
         if any(place.exists() for place in raised):
-            self.show.say(f"where they raised: {self.folder.trials}/*/{TRACEBACK}")
+            self.show.say(f"where they raised: {self.folder.traceback('*')}")
 
     def _close(self, parent: str | None, run_of: Callable[[Any], str]) -> None:
         """Registers the best trial, closes the parent run, and says what to do next."""
@@ -185,11 +192,10 @@ class Session:
         target, best = self.request.sweep.register_as, self.board.best
         assert best is not None
         assert best.checkpoint is not None
-        model = shlex.quote(best.checkpoint)
+        checkpoint = self._here(best.checkpoint)
+        model = shlex.quote(str(checkpoint))
         if target is not None:
-            version = self.tracker.register(
-                run, Path(best.checkpoint), model=target.model, alias=target.alias, metrics=best.best
-            )
+            version = self.tracker.register(run, checkpoint, model=target.model, alias=target.alias, metrics=best.best)
             model = f"models:/{target.model}@{target.alias}"
             if version is None:
                 self.show.say(f"the tracking server is away: `moedsr sync` registers {model} when it is back")
@@ -207,6 +213,22 @@ class Session:
             following.append(f"moedsr evaluate {model} --store {shlex.quote(self.spec.store)} --split test")
         following.append(f"moedsr predict {model} FILE.pdb --times -1:1:5 --out surfaces")
         self.show.say("\n".join(["\nnext:", *(f"  {line}" for line in following)]))
+
+    def _here(self, checkpoint: str) -> Path:
+        """The best checkpoint on this machine: one in an object store is copied once.
+
+        Raises:
+            JobError: it is gone.
+        """
+        if not is_remote(checkpoint):
+            return Path(checkpoint)
+        if (self.folder.best / Path(checkpoint).name).is_dir():
+            return self.folder.best / Path(checkpoint).name
+        self.folder.best.mkdir(exist_ok=True)
+        found = fetch_patiently(self.spec.storage, checkpoint, self.folder.best / Path(checkpoint).name)
+        if found is None:
+            raise JobError(f"{checkpoint}, the best checkpoint, is gone: nothing is registered")
+        return found
 
 
 def _so_far(board: Board) -> str:

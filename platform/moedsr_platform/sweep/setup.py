@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from moedsr.config import Config, DataConfig
 from moedsr.store.store import SurfaceStore
@@ -12,8 +13,10 @@ from moedsr_platform.cluster.preparation import ensure_store
 from moedsr_platform.display.progress import Display
 from moedsr_platform.sweep.folder import SweepFolder
 from moedsr_platform.sweep.request import Request
+from moedsr_platform.sweep_file.schema import SweepFile
 from moedsr_platform.sweep_file.search_space import data_settings
-from moedsr_platform.tracking.store import StoreAwayError, check_store, store_uri
+from moedsr_platform.tracking.store import StoreAwayError, check_store, results_folder, store_uri
+from moedsr_platform.trial.storage import check_seen_by_all, check_writable, is_remote, with_endpoint
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Setup:
         at_once: trials that it holds.
         made: each way in which the data is prepared, with its store.
         away: whether the tracking server does not answer.
+        checkpoints: where all sweeps keep those of their trials; None: each in its own folder.
     """
 
     nodes: list[Node]
@@ -32,6 +36,7 @@ class Setup:
     at_once: int
     made: list[tuple[DataConfig, SurfaceStore]]
     away: bool
+    checkpoints: str | None
 
 
 def set_up(request: Request, folder: SweepFolder | None, show: Display) -> Setup:
@@ -44,12 +49,15 @@ def set_up(request: Request, folder: SweepFolder | None, show: Display) -> Setup
     from moedsr_platform.tracking.client import connect
 
     sweep = request.sweep
+    if (checkpoints := checkpoints_of(sweep)) is not None:
+        check_writable(checkpoints)
     away = _store_is_away(folder, show)
     address = request.address or os.environ.get("RAY_ADDRESS")
     show.say(f"connecting to Ray at {address}" if address else "starting Ray on this machine")
     nodes = cluster.connect(request.address)
     grown = growth(sweep.resources)
     at_once = concurrency(sweep.resources, nodes, grown)
+    check_seen_by_all(checkpoints or str(results_folder()), len(nodes))
     if not away:
         try:
             connect()  # makes and migrates an embedded store
@@ -60,7 +68,15 @@ def set_up(request: Request, folder: SweepFolder | None, show: Display) -> Setup
     made = [ensure_store(data, show.say) for data in data_settings(sweep.base, sweep.search)]
     for data, store in made:
         _check_proteins(sweep.base.model_copy(update={"data": data}), store)
-    return Setup(nodes, grown, at_once, made, away)
+    return Setup(nodes, grown, at_once, made, away, checkpoints)
+
+
+def checkpoints_of(sweep: SweepFile) -> str | None:
+    """Where checkpoints go: by the file, else by $MOEDSR_CHECKPOINTS, else None."""
+    place = sweep.checkpoints or os.environ.get("MOEDSR_CHECKPOINTS")
+    if not place:
+        return None
+    return with_endpoint(place) if is_remote(place) else str(Path(place).expanduser().absolute())
 
 
 def _check_proteins(config: Config, store: SurfaceStore) -> None:

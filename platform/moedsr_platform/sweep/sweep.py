@@ -21,8 +21,11 @@ from moedsr_platform.sweep.session import Session
 from moedsr_platform.sweep.setup import Setup, set_up
 from moedsr_platform.sweep_file.checks import cautions
 from moedsr_platform.sweep_file.schema import SweepFile
+from moedsr_platform.tracking.run_names import DASHBOARD_TAG, TRAIN_RUNS_TAG
 from moedsr_platform.tracking.store import StoreAwayError, results_folder, without_password
-from moedsr_platform.trial.trial import TrialSpec
+from moedsr_platform.trial.control import start_control
+from moedsr_platform.trial.storage import child
+from moedsr_platform.trial.trial import TrialSpec, uses_ray_train
 
 if TYPE_CHECKING:
     import subprocess
@@ -87,7 +90,9 @@ def _run(
     spec = TrialSpec(
         base=base.model_dump_json(),
         store=str(store.path),
-        folder=str(folder.trials),
+        storage=child(setup.checkpoints, folder.sweep_id) if setup.checkpoints else str(folder.trials),
+        control=start_control(),
+        dashboard=cluster.dashboard() is not None,
         objective=sweep.objective,
         resources=sweep.resources,
         train=request.train,
@@ -136,6 +141,7 @@ def _tags(sweep: SweepFile, folder: SweepFolder, fingerprint: str) -> dict[str, 
         "moedsr.store_fingerprint": fingerprint,
         "moedsr.git_commit": git_commit() or "",
         "moedsr.ray_job_id": cluster.job_id() or "",
-        "moedsr.ray_dashboard": cluster.dashboard() or "",
+        DASHBOARD_TAG: cluster.dashboard() or "",
+        TRAIN_RUNS_TAG: (cluster.train_runs() or "") if uses_ray_train(sweep.resources) else "",
     }
     return {key: value for key, value in tags.items() if value}

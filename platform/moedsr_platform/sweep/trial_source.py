@@ -4,15 +4,16 @@ import copy
 from typing import Any
 
 from ray.tune.experiment import Trial
-from ray.tune.experiment.config_parser import _create_trial_from_spec
 from ray.tune.search import SearchGenerator
 from ray.tune.search.searcher import Searcher
 
+from moedsr_platform.cluster.ray_internals import create_trial
 from moedsr_platform.display.board import Board
 from moedsr_platform.interruption import Interruption
 from moedsr_platform.sweep.log import SweepLog
-from moedsr_platform.trial.trial import FAILURE
-from moedsr_platform.trial.worker import ENDED
+from moedsr_platform.trial.placement_groups import new_mark
+from moedsr_platform.trial.report import ENDED, FAILURE
+from moedsr_platform.trial.trial import GROUP, PARAMS
 
 
 class TrialSource(SearchGenerator):
@@ -43,9 +44,10 @@ class TrialSource(SearchGenerator):
         if trial_id is None:
             return None
         row = self._board.rows[trial_id]
-        spec = {**copy.deepcopy(experiment_spec), "config": dict(row.params)}
-        return _create_trial_from_spec(
-            spec, self._parser, evaluated_params=dict(row.params), experiment_tag=str(row.number), trial_id=trial_id
+        given = {PARAMS: dict(row.params), GROUP: new_mark()}
+        spec = {**copy.deepcopy(experiment_spec), "config": given}
+        return create_trial(
+            spec, self._parser, evaluated_params=given, experiment_tag=str(row.number), trial_id=trial_id
         )
 
     def next_id(self) -> str | None:

@@ -203,17 +203,19 @@ MOST_COMBINATIONS = 5000
 
 
 def _check_batch(source: YamlSource, sweep: SweepFile) -> None:
-    """Every batch is divided evenly among a trial's workers."""
-    key, workers = "training.batch_size", sweep.resources.workers
+    """Every batch is divided evenly among a trial's workers, however many there can be."""
+    key, found = "training.batch_size", sweep.resources.workers
+    workers = math.lcm(*range(found.min, found.max + 1))
+    whom = f"{workers}, since a trial has {found.text} workers"
     searched = sweep.search.get(key)
     place: KeyPath = ("base", "training", "batch_size") if searched is None else ("search", key)
     if searched is not None and not searched.listed and workers > 1:
-        raise InputError(f"{source.where(place)}: `{key}` is a range, but must be a multiple of {workers}: use choice")
+        raise InputError(f"{source.where(place)}: `{key}` is a range, but must be a multiple of {whom}: use choice")
     always = searched is not None and not searched.when
     for size in (*(searched.values if searched else ()), *(() if always else (sweep.base.training.batch_size,))):
         if isinstance(size, int) and size % workers:
             raise InputError(
-                f"{source.where(place)}: {key} is {size}, but must be a multiple of the {workers} workers; "
+                f"{source.where(place)}: {key} is {size}, but must be a multiple of {whom}; "
                 f"nearest: {max(round(size / workers), 1) * workers}"
             )
 

@@ -39,4 +39,6 @@ def load_run(path: Path) -> SweepFile:
     source.data.setdefault("name", path.stem)
     run = source.build(RunFile)
     base = Config(**{name: getattr(run, name) for name in Config.model_fields})
-    return SweepFile(name=run.name, base=base, resources=run.resources, register=run.register_as)
+    return SweepFile(
+        name=run.name, base=base, resources=run.resources, checkpoints=run.checkpoints, register=run.register_as
+    )

@@ -108,10 +108,33 @@ class Machines(Section):
     gpus: Annotated[int, Field(ge=0)] = Field(0, description="GPUs of each")
 
 
+class Workers(Section):
+    """Data-parallel workers of a trial: a number, or from how many to how many."""
+
+    min: Positive = Field(..., description="with fewer, the trial waits")
+    max: Positive = Field(..., description="it takes as many as the machines that are up can hold")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"has min {self.min}, but min must be at most max = {self.max}")
+        return self
+
+    @property
+    def text(self) -> str:
+        return str(self.max) if self.min == self.max else f"{self.min} to {self.max}"
+
+
 class Resources(Section):
     """What one trial occupies while it runs."""
 
-    workers: Positive = Field(1, description="data-parallel workers of a trial; the batch is divided among them")
+    workers: Workers = Field(
+        Workers(min=1, max=1),
+        description="data-parallel workers: 4, or {min: 2, max: 4} to follow machines that join and leave",
+    )
+    resize_seconds: Positive = Field(
+        60, description="with min and max: how often to look for machines that joined; each change restarts the workers"
+    )
     gpus_per_worker: Annotated[float, Field(ge=0)] = Field(0, description="GPUs of a worker; 0 trains on the CPU")
     cpus_per_worker: Positive = Field(1, description="CPU cores, and torch threads, of a worker")
     concurrent_trials: Positive | None = Field(None, description="at once; `auto`: as many as the cluster holds")
@@ -122,6 +145,15 @@ class Resources(Section):
     grows_to: Machines | None = Field(
         None, description="what an autoscaling cluster can have at most; a cluster of `ray up` says it by itself"
     )
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _fixed(cls, value: Any) -> Any:
+        if isinstance(value, Workers | dict):
+            return value
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"is {value!r}, but must be a whole number of at least 1, or {{min: 2, max: 4}}")
+        return Workers(min=value, max=value)
 
     @field_validator("gpus_per_worker")
     @classmethod
@@ -150,11 +182,32 @@ class Register(Section):
         return value
 
 
+def check_checkpoints(value: str | None) -> str | None:
+    """A place for checkpoints: a folder, or an object store that can be reached.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if value is not None and "://" in value and not value.startswith(STORES):
+        raise ValueError(f"is {value!r}, but must be a folder, or begin with {' or '.join(STORES)}")
+    return value
+
+
+STORES = ("s3://", "gs://")
+CHECKPOINTS = Field(
+    None,
+    description="where trials keep checkpoints: a folder that all machines see, s3://bucket/path or gs://bucket/path; "
+    "default: the folder of the sweep",
+)
+Checkpoints = Annotated[str | None, AfterValidator(check_checkpoints)]
+
+
 class RunFile(Config):
     """One run: the configuration itself, with a name and the resources beside it."""
 
     name: Name
     resources: Resources = Resources()
+    checkpoints: Checkpoints = CHECKPOINTS
     register_as: Register | None = Field(None, alias="register")
 
 
@@ -183,6 +236,7 @@ class SweepFile(Section):
         (Objective(),), alias="objective", description="one, or a list of two: a score, and what it is weighed against"
     )
     resources: Resources = Resources()
+    checkpoints: Checkpoints = CHECKPOINTS
     register_as: Register | None = Field(None, alias="register")
 
     @field_validator("storage")

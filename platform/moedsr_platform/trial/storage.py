@@ -201,7 +201,7 @@ def check_seen_by_all(url: str, nodes: int) -> None:
     probe = folder / f".seen-{uuid.uuid4().hex}"
     probe.touch()
     try:
-        look = ray.remote(_exists).options(num_cpus=0)
+        look = ray.remote(num_cpus=0)(_exists)
         asked = {
             look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
                 str(probe)

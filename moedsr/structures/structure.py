@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Self
 
@@ -14,12 +13,12 @@ from scipy.spatial import cKDTree
 from moedsr.config_file import did_you_mean
 from moedsr.errors import InputError
 from moedsr.structures.periodic_box import Box, Positions, make_whole
-from moedsr.structures.residues import is_amino_acid, is_nucleotide, one_letter, residue_type
+from moedsr.structures.residue_groups import is_protein, residue_groups
+from moedsr.structures.residues import is_nucleotide, one_letter, residue_type
 from moedsr.structures.topologies import AtomRecord, Topology, read_topology
 
 logger = logging.getLogger(__name__)
 
-_BACKBONE = frozenset({"N", "CA", "C"})
 _LISTED = 12  # chains named in a message
 _WIDEST_RESIDUE = 20.0  # Å from the Cα; beyond it, a residue is cut in two by a periodic box
 
@@ -97,8 +96,8 @@ def load_structure(
     topology = read_topology(path)
     if positions is None and not topology.has_positions:
         raise InputError(f"{path}: names atoms but has no coordinates; a PDB, mmCIF or GRO file is needed here")
-    groups = [list(group) for _, group in groupby(topology.records, key=lambda r: (r.chain, r.residue_id))]
-    residues = [residue for residue in groups if _is_protein(residue)]
+    groups = residue_groups(path, topology)
+    residues = [residue for residue in groups if is_protein(residue)]
     if not residues:
         raise InputError(f"{path}: {_without_protein(groups, len(topology.records))}")
     picked = _pick_chains(path, residues, [chains] if isinstance(chains, str) else chains)
@@ -123,15 +122,6 @@ def _without_protein(groups: list[list[AtomRecord]], atoms: int) -> str:
     return f"holds {atoms} atoms but no protein atoms"
 
 
-def _is_protein(residue: Sequence[AtomRecord]) -> bool:
-    first = residue[0]
-    if first.hetero and first.after_end:
-        return False  # a free amino acid among the ligands is no part of the chain
-    if is_amino_acid(first.residue_name) and not first.hetero:
-        return True
-    return {record.name for record in residue} >= _BACKBONE
-
-
 def _pick_chains(path: Path, residues: list[list[AtomRecord]], wanted: Sequence[str] | None) -> list[list[AtomRecord]]:
     """Residues of the wanted chains, in the order of the file."""
     held = list(dict.fromkeys(residue[0].chain for residue in residues))
@@ -151,7 +141,7 @@ def _pick_chains(path: Path, residues: list[list[AtomRecord]], wanted: Sequence[
 
 
 def _pick_ligands(path: Path, groups: list[list[AtomRecord]], wanted: Sequence[str]) -> list[list[AtomRecord]]:
-    foreign = [group for group in groups if not _is_protein(group)]
+    foreign = [group for group in groups if not is_protein(group)]
     held = list(dict.fromkeys(group[0].residue_name for group in foreign))
     for name in wanted:
         if name not in held:

@@ -122,7 +122,10 @@ def _put_together(frame: RawFrame, structure: Structure) -> NDArray[np.float64]:
 
 
 def _bonds(structure: Structure) -> NDArray[np.int64]:
-    """(K, 2) atom pairs of P0 close enough to be bonded."""
+    """(K, 2) bonded atom pairs of P0: close within one residue, in a peptide or a disulfide bond.
+
+    Atoms of two residues that are merely close, as in a salt bridge, part later.
+    """
     limits = np.array([_BOND_LENGTHS.get(element, _DEFAULT_BOND_LENGTH) for element in structure.elements])
     hydrogen = np.array([element == "H" for element in structure.elements])
     pairs = cKDTree(structure.positions).query_pairs(max(_BOND_LENGTHS.values()), output_type="ndarray")
@@ -133,7 +136,12 @@ def _bonds(structure: Structure) -> NDArray[np.int64]:
         _BOND_LENGTHS["H"],
         np.maximum(limits[first], limits[second]),
     )
-    return pairs[(length <= limit) & ~(hydrogen[first] & hydrogen[second])]
+    names, elements = np.array(structure.atom_names), np.array(structure.elements)
+    owner = structure.residue_of_atom
+    peptide = ((names[first] == "C") & (names[second] == "N")) | ((names[first] == "N") & (names[second] == "C"))
+    sulfur = np.isin(elements, ("S", "Se"))
+    within = (owner[first] == owner[second]) | peptide | (sulfur[first] & sulfur[second])
+    return pairs[within & (length <= limit) & ~(hydrogen[first] & hydrogen[second])]
 
 
 def _check_bonds(positions: NDArray[np.float64], bonds: NDArray[np.int64], structure: Structure, where: str) -> None:

@@ -13,7 +13,7 @@ from moedsr.errors import InputError
 from moedsr.structures.ensemble import Ensemble, find_ensembles
 from moedsr.structures.frame_plan import PlannedFrame, plan_frames
 from moedsr.structures.structure import Structure
-from moedsr.structures.trajectory import frame_count, load_structure, read_frames
+from moedsr.structures.trajectory import _bonds, frame_count, load_structure, read_frames
 
 ATLAS_SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "atlas_sample"
 ORTHOGONAL = np.diag([30.0, 34.0, 38.0])
@@ -181,3 +181,18 @@ def test_real_atlas_entry_is_read() -> None:
     assert len(frames) == 16
     assert shift[0] < 0.02  # the archive's first frame is P0
     assert 0.3 < shift[1:].mean() < 2.0
+
+
+def test_contacts_are_no_bonds() -> None:
+    structure = load_structure(next(one for one in find_ensembles("mini-atlas") if one.name == "1crn_A").topology)
+    names = np.array(structure.atom_names)[_bonds(structure)]
+    owner = structure.residue_of_atom[_bonds(structure)]
+    between = {tuple(sorted(pair)) for pair in names[owner[:, 0] != owner[:, 1]].tolist()}
+    assert between == {("C", "N"), ("SG", "SG")}
+    assert (names == "SG").all(axis=1).sum() == 3  # crambin's disulfides
+    # an acid's oxygen put right beside an amide's hydrogen of another residue
+    oxygen = next(i for i, name in enumerate(structure.atom_names) if name == "OD1")
+    far = structure.residue_of_atom != structure.residue_of_atom[oxygen]
+    hydrogen = int(np.flatnonzero(far & (np.array(structure.elements) == "H"))[-1])
+    structure.positions[oxygen] = structure.positions[hydrogen] + [1.0, 0.0, 0.0]
+    assert not (np.sort(_bonds(structure), axis=1) == sorted((oxygen, hydrogen))).all(axis=1).any()

@@ -45,6 +45,8 @@ def _cell(text: str) -> Box | None:
 def _parse(path: Path, text: str) -> Iterator[AtomRecord]:
     ended: set[str] = set()
     segments, previous = 0, 0
+    seen: set[tuple[int, str]] = set()  # atoms of the nameless chain
+    numbers: set[int] = set()  # its residues
     label, index = "", 0
     for number, line in enumerate(text.splitlines(), start=1):
         kind = line[:6].rstrip()
@@ -52,7 +54,7 @@ def _parse(path: Path, text: str) -> Iterator[AtomRecord]:
             return
         if kind == "TER":
             ended.add(label)
-            segments, previous = segments + 1, 0
+            segments, previous, seen, numbers = segments + 1, 0, set(), set()
         if kind not in ("ATOM", "HETATM"):
             continue
         hetero = kind == "HETATM"
@@ -60,8 +62,13 @@ def _parse(path: Path, text: str) -> Iterator[AtomRecord]:
         if not label and not hetero:
             # nameless chains are told apart by TER, or by numbers that fall back (but wrap after 9999)
             residue_number = int(digits[1]) if (digits := re.match(r"\s*(-?\d+)", line[22:26])) else 0
-            segments += residue_number < previous < 9000
+            atom = (residue_number, line[12:17])
+            # a number that falls back to add atoms to a residue, as hydrogens after the rest, begins no chain
+            if residue_number < previous < 9000 and (atom in seen or residue_number not in numbers):
+                segments, seen, numbers = segments + 1, set(), set()
             previous = residue_number
+            seen.add(atom)
+            numbers.add(residue_number)
             label = str(segments + 1) if segments else ""
         yield AtomRecord(
             index=index,

@@ -16,10 +16,10 @@ from scipy.sparse import coo_array, csc_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigsh
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from moedsr.errors import InputError
 from moedsr.geometry.rigid_residues import Floats, Indices, RigidResidues
-from moedsr.structures.superpose import superpose
 
 MEAN_SQUARE_DISPLACEMENT = 4.7
 """Å², of heavy atoms about P0: geometric mean over the six bundled ensembles, 1.3 to 9.6; superposed by Cα."""
@@ -144,9 +144,11 @@ class ElasticNetwork:
         atoms = self.residues.join(self.residues.place(self.coordinates(xi)), self.bonds)
         ca = self.residues.ca_index
         target = self.residues.positions[ca]
+        centre = target.mean(0)
         for number, conformation in enumerate(atoms):
-            rotation, translation = superpose(conformation[ca], target)
-            atoms[number] = conformation @ rotation.T + translation
+            middle = conformation[ca].mean(0)
+            turn, _ = Rotation.align_vectors(target - centre, conformation[ca] - middle)
+            atoms[number] = turn.apply(conformation - middle) + centre
         return atoms
 
 

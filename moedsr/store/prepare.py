@@ -31,7 +31,7 @@ from moedsr.store.store_index import (
 from moedsr.store.stored_split import with_saved_split
 from moedsr.structures.ensemble import Ensemble, find_ensembles
 from moedsr.structures.frame_plan import plan_frames
-from moedsr.structures.trajectory import frame_count, initial_structure, read_frames
+from moedsr.structures.trajectory import frame_count, initial_structure, read_frames, time_span
 
 logger = logging.getLogger(__name__)
 
@@ -168,6 +168,7 @@ def _build(
         "scale": np.array([initial.scale]),
         "elements": atomic_numbers(structure.elements),
         "ca_index": structure.ca_index.astype(np.int32),
+        "residue_of_atom": structure.residue_of_atom.astype(np.int32),
         "residue_types": structure.residue_types.astype(np.uint8),
         "times": np.array([-1.0, *(frame.time for frame in plan)], dtype=np.float32),
         "replicas": np.array([0, *(frame.replica for frame in plan)], dtype=np.int16),
@@ -181,6 +182,7 @@ def _build(
         "hydrogens": structure.hydrogens,
         "occupancy_grid": settings.occupancy_grid,
         "replicas": len(counts),
+        "span": time_span(ensemble.trajectories),
     }
     return tensors, metadata
 

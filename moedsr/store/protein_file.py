@@ -4,6 +4,7 @@ F frames (the first is P0), N atoms, R residues, S surface points; Å about the 
 
     centre (3,) f64, scale (1,) f64      frame of reference
     elements (N,) u8                     atomic numbers
+    residue_of_atom (N,) i32
     ca_index (R,) i32, residue_types (R,) u8
     times (F,) f32, replicas (F,) i16
     atoms (F, N, 3) i16                  0.01 Å
@@ -100,6 +101,16 @@ class StoredProtein:
         return self._indices("ca_index", len(self.elements))
 
     @cached_property
+    def residue_of_atom(self) -> NDArray[np.int64]:
+        """(N,) from 0."""
+        return self._indices("residue_of_atom", len(self.ca_index))
+
+    @property
+    def span(self) -> float | None:
+        """ns from the first to the last frame of the longest replica, where the trajectories knew."""
+        return self.metadata["span"]
+
+    @cached_property
     def residue_types(self) -> NDArray[np.int64]:
         """(R,) indices into RESIDUE_TYPES."""
         return self._indices("residue_types", len(RESIDUE_TYPES))
@@ -149,6 +160,7 @@ class StoredProtein:
             "sigma": (frames, settings.surface_points),
             "atoms": (frames, len(self.elements), 3),
             "replicas": (frames,),
+            "residue_of_atom": (len(self.elements),),
             "occupancy_offsets": (frames + 1,),
         }
         for key, shape in expected.items():

@@ -15,7 +15,7 @@ from moedsr.config import PrepareConfig
 from moedsr.errors import InputError
 from moedsr.files import written_whole
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 TABLE = "proteins.parquet"
 

@@ -16,8 +16,9 @@ from moedsr.structures.superpose import superpose
 from moedsr.structures.topologies import read_topology
 from moedsr.structures.trajectories import RawFrame, TrajectoryFile, open_trajectory
 
-__all__ = ["TrajectoryFrame", "frame_count", "initial_structure", "load_structure", "read_frames"]
+__all__ = ["TrajectoryFrame", "frame_count", "initial_structure", "load_structure", "read_frames", "time_span"]
 
+_PS_PER_NS = 1000.0
 _LONGEST_BOND = 3.0  # Å; anything longer is a molecule in pieces
 _BOND_LENGTHS = {"H": 1.3, "S": 2.2, "Se": 2.5, "P": 2.2}  # Å, longest bond of P0 to such an atom
 _DEFAULT_BOND_LENGTH = 1.75  # Å, between C, N and O
@@ -72,6 +73,18 @@ def frame_count(path: Path, structure: Structure, *, keep_truncated: bool = Fals
                 "with --keep-truncated (data.prepare.keep_truncated)"
             )
         return file.frames
+
+
+def time_span(trajectories: Sequence[Path]) -> float | None:
+    """ns from the first to the last frame of the longest replica; None where a file does not know its times."""
+    spans = []
+    for path in trajectories:
+        with open_trajectory(path) as file:
+            first, last = file.time(0), file.time(file.frames - 1)
+        if first is None or last is None or not last > first:
+            return None
+        spans.append((last - first) / _PS_PER_NS)
+    return max(spans)
 
 
 def read_frames(

@@ -36,6 +36,8 @@ def test_first_frame_is_p0(prepared: StoredProtein, ensemble: Ensemble) -> None:
     assert np.abs(prepared.frame_atoms(0) + prepared.centre - structure.positions).max() < 0.006
     assert prepared.sequence == structure.sequence
     assert prepared.elements == structure.elements
+    assert prepared.residue_of_atom.tolist() == structure.residue_of_atom.tolist()
+    assert prepared.span == pytest.approx(0.2376)  # ns
     assert prepared.residue_types.tolist() == structure.residue_types.tolist()
 
 

@@ -152,5 +152,5 @@ def test_another_store_in_the_same_place_is_refused(address: str, tmp_path: Path
         start_remote_store(target, SETTINGS.model_copy(update={"frames": 3}))
     (tmp_path / "manifest.json").write_text('{"format_version": 1}')
     RemoteFolder(target).upload(tmp_path / "manifest.json", "manifest.json")
-    with pytest.raises(InputError, match=rf"{target}: has store format 1, but must have 2"):
+    with pytest.raises(InputError, match=rf"{target}: has store format 1, but must have 3"):
         start_remote_store(target, SETTINGS)

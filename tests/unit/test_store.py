@@ -138,7 +138,7 @@ def test_other_settings_are_told(pristine: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 0}, r"has store format 0, but must have 2; prepare it again"),
+        ({"format_version": 0}, r"has store format 0, but must have 3; prepare it again"),
         ({"settings": {"frames": "many"}}, r"manifest\.json: its settings are damaged"),
         ({"fingerprint": "0"}, r"proteins\.parquet: does not belong to its manifest\.json"),
     ],
@@ -187,7 +187,7 @@ def test_tensors_of_wrong_shape_are_found(folder: Path) -> None:
         check_store(folder)
 
 
-@pytest.mark.parametrize(("key", "most"), [("ca_index", 304), ("residue_types", 21)])
+@pytest.mark.parametrize(("key", "most"), [("ca_index", 304), ("residue_of_atom", 20), ("residue_types", 21)])
 def test_indices_that_lead_nowhere_are_told(tiny_store: SurfaceStore, tmp_path: Path, key: str, most: int) -> None:
     source = tiny_store.path / "1l2y_A.safetensors"
     tensors = load_file(source)

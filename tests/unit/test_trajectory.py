@@ -13,7 +13,7 @@ from moedsr.errors import InputError
 from moedsr.structures.ensemble import Ensemble, find_ensembles
 from moedsr.structures.frame_plan import PlannedFrame, plan_frames
 from moedsr.structures.structure import Structure
-from moedsr.structures.trajectory import _bonds, frame_count, load_structure, read_frames
+from moedsr.structures.trajectory import _bonds, frame_count, load_structure, read_frames, time_span
 
 ATLAS_SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "atlas_sample"
 ORTHOGONAL = np.diag([30.0, 34.0, 38.0])
@@ -56,6 +56,16 @@ def test_frames_equal_those_of_mdtraj(ensemble: Ensemble, structure: Structure) 
         expected = mdtraj.load_frame(path, planned.index, top=initial.topology)
         expected.superpose(initial, atom_indices=ca)
         assert np.abs(frame.positions - expected.xyz[0] * 10).max() < 2e-3
+
+
+def test_the_time_span_is_that_of_the_longest_replica(structure: Structure, tmp_path: Path) -> None:
+    for name, times in (("a", [0.0, 50.0]), ("b", [100.0, 220.0]), ("c", [0.0, 0.0])):
+        frames = np.stack([structure.positions] * 2) / 10
+        with XTCTrajectoryFile(str(tmp_path / f"{name}.xtc"), "w") as file:
+            file.write(frames, time=np.array(times))
+    paths = {name: tmp_path / f"{name}.xtc" for name in "abc"}
+    assert time_span([paths["a"], paths["b"]]) == pytest.approx(0.12)
+    assert time_span([paths["a"], paths["c"]]) is None
 
 
 def test_rigid_motion_is_removed(structure: Structure, tmp_path: Path) -> None:

@@ -47,6 +47,11 @@ class TrajectoryFile(ABC):
             InputError: damaged content.
         """
 
+    def time(self, index: int) -> float | None:
+        """Of frame `index` in ps; None where it is not known."""
+        del index
+        return None
+
     def close(self) -> None:  # noqa: B027 - most formats hold nothing open
         """Gives back what is held open."""
 

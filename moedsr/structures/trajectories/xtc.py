@@ -43,6 +43,9 @@ class XTCFile(TrajectoryFile):
         positions = self._positions(start + _HEADER.size, index) * _NM
         return RawFrame(positions, usable(np.array(box, dtype=np.float64).reshape(3, 3) * _NM))
 
+    def time(self, index: int) -> float | None:
+        return float(_HEADER.unpack_from(self._content, self._starts[index])[3])
+
     def _positions(self, body: int, index: int) -> np.ndarray:
         """(N, 3) nm."""
         if self.atoms <= _UNCOMPRESSED_ATOMS:

@@ -24,6 +24,9 @@ from moedsr.geometry.rigid_residues import Floats, Indices, RigidResidues
 MEAN_SQUARE_DISPLACEMENT = 4.7
 """Å², of heavy atoms about P0: geometric mean over the six bundled ensembles, 1.3 to 9.6; superposed by Cα."""
 
+MODES = 300
+"""Softest modes that move; what is stiffer hardly does."""
+
 _CUTOFF = 12.0  # Å
 _UNIT = 3.8  # Å between neighbouring Cα, whose spring has stiffness one
 _CLOSEST = 1.2  # Å
@@ -32,8 +35,7 @@ _COVALENT_RADII = {"C": 0.76, "N": 0.71, "O": 0.66, "P": 1.07, "S": 1.05, "Se": 
 _STRETCH = 1.25  # of the sum of the covalent radii, within which two atoms are bonded
 _LONGEST_BOND = 3.0  # Å
 _SPRINGS_AT_ONCE = 50_000  # whose blocks are in memory
-_DENSE = 1500  # coordinates up to which all modes are found, and not only the softest
-_SOFTEST = 300  # modes beyond that
+_DENSE = 1500  # coordinates up to which a dense eigensolver is the faster one
 _RIGID = 6
 _LOOSE = 1e-7  # of the mean stiffness of a coordinate; a mode below it meets no spring
 
@@ -62,7 +64,7 @@ class ElasticNetwork:
     bonds: Indices  # (K, 2) atoms of two residues that are bonded
     amplitude: float  # a, Å²
     stiffness: Floats  # (m,) of the softest modes, ascending, without the six rigid ones
-    modes: Floats  # (6R, m) orthonormal
+    modes: Floats  # (6R, m) orthonormal, signs as they come
 
     @classmethod
     def of(
@@ -74,6 +76,7 @@ class ElasticNetwork:
         *,
         bonds: NDArray[np.integer] | None = None,
         mean_square_displacement: float = MEAN_SQUARE_DISPLACEMENT,
+        modes: int = MODES,
         where: str = "elastic network",
     ) -> Self:
         """The network of one conformation.
@@ -87,6 +90,7 @@ class ElasticNetwork:
                 the chain, and between sulfurs.
             mean_square_displacement: Å², of heavy atoms about P0; sets the amplitude to first order: samples, which
                 turn residues exactly, reach a fifth less at the default.
+            modes: softest ones to keep, all where there are fewer.
             where: opens every message.
 
         Raises:
@@ -102,7 +106,7 @@ class ElasticNetwork:
         bonded = bonded[np.isin(bonded, residues.heavy).all(1)]
         springs = _springs(residues, bonded)
         _require_one_piece(residues, springs, where)
-        stiffness, modes = _softest_modes(springs.hessian(len(residues)), where)
+        stiffness, shapes = _softest_modes(springs.hessian(len(residues)), modes, where)
         owner = residues.residue_of_atom
         return cls(
             residues=residues,
@@ -110,7 +114,7 @@ class ElasticNetwork:
             bonds=bonded[owner[bonded[:, 0]] != owner[bonded[:, 1]]],
             amplitude=mean_square_displacement * len(residues.heavy) / float((1 / stiffness).sum()),
             stiffness=stiffness,
-            modes=modes,
+            modes=shapes,
         )
 
     @cached_property
@@ -137,11 +141,11 @@ class ElasticNetwork:
         return ((flat * np.sqrt(self.amplitude / self.stiffness)) @ self.modes.T).reshape(xi.shape)
 
     def sample(self, xi: Floats) -> Floats:
-        """Atoms (S, N, 3) in Å for ξ (S, R, 6), superposed on P0 by Cα, bonds as long as in P0.
+        """Atoms (S, N, 3) in Å for ξ (S, R, 6), superposed on P0 by Cα; bonds as in P0, no clashes.
 
         The same ξ gives the same conformation however P0 is turned and moved.
         """
-        atoms = self.residues.join(self.residues.place(self.coordinates(xi)), self.bonds)
+        atoms = self.residues.relax(self.residues.place(self.coordinates(xi)), self.bonds)
         ca = self.residues.ca_index
         target = self.residues.positions[ca]
         centre = target.mean(0)
@@ -234,17 +238,17 @@ def _listed(residues: Indices) -> str:
     return f"residue{'s' if len(residues) > 1 else ''} {', '.join(names)}{', …' if len(runs) > 3 else ''}"
 
 
-def _softest_modes(hessian: csc_array, where: str) -> tuple[Floats, Floats]:
-    """Stiffness (m,) and modes (6R, m) without the rigid ones; all of a small network."""
+def _softest_modes(hessian: csc_array, most: int, where: str) -> tuple[Floats, Floats]:
+    """Stiffness (m,) and modes (6R, m) without the rigid ones."""
     size = hessian.shape[0]
+    wanted = min(most + _RIGID, size)
     unit = float(hessian.diagonal().mean())
-    if size <= _DENSE:
-        stiffness, modes = eigh(hessian.toarray())
+    if size <= _DENSE or 2 * wanted > size:
+        stiffness, modes = eigh(hessian.toarray(), subset_by_index=[0, wanted - 1])
     else:
         start = np.random.default_rng(0).normal(size=size)
         # just below zero, where the shifted matrix is positive definite
-        wanted = _SOFTEST + _RIGID
-        stiffness, modes = eigsh(hessian, wanted, sigma=-1e-4 * unit, v0=start, ncv=4 * wanted // 3)
+        stiffness, modes = eigsh(hessian, wanted, sigma=-1e-4 * unit, v0=start, ncv=min(4 * wanted // 3, size))
         order = np.argsort(stiffness)
         stiffness, modes = stiffness[order], modes[:, order]
     loose = modes[:, stiffness < _LOOSE * unit]

@@ -6,8 +6,9 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csc_array
+from scipy.sparse import coo_array, csc_array, diags_array
 from scipy.sparse.linalg import spsolve
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from moedsr.errors import InputError
@@ -16,8 +17,12 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 _IN_LINE = 0.1  # sine of an angle, below which three atoms give no axes
-_TOLERANCE = 1e-3  # Å, of a bond between residues that are put together again
-_ROUNDS = 30
+_TOLERANCE = 0.01  # Å, of a bond between residues
+_CONTACT = 2.8  # Å, nearest that heavy atoms of two residues come without a bond
+_OVERLAP = 0.1  # Å, by which they may come nearer
+_DAMPING = 0.3  # of contacts, which may contradict each other
+_STEP = 0.5  # Å, longest of a length in one round
+_ROUNDS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,53 +108,56 @@ class RigidResidues:
         owner = self.residue_of_atom
         return np.einsum("snij,nj->sni", turn[:, owner], self.arms) + (self.centres + shift)[:, owner]
 
-    def join(self, atoms: Floats, bonds: Indices) -> Floats:
-        """The same conformations (S, N, 3) with the bonds (K, 2) between residues as long as in P0.
+    def relax(self, atoms: Floats, bonds: Indices) -> Floats:
+        """Conformations (S, N, 3) with the bonds (K, 2) between residues as long as in P0, and without clashes.
 
-        To first order a large motion keeps them, exactly it does not. Residues move rigidly, as little as needed by
-        the sum of squares over heavy atoms: Newton steps on the lengths.
+        To first order a motion keeps the bonds, exactly a large one does not, and it knows nothing of atoms that meet.
+        Residues move rigidly and as little as needed, by the sum of squares over heavy atoms: Newton steps on the
+        lengths of bonds, and of heavy atoms' distances below both 2.8 Å and that in P0.
         """
-        if not len(bonds):
-            return atoms
-        return np.stack([self._joined(conformation, bonds) for conformation in atoms])
+        return np.stack([self._relaxed(conformation, bonds) for conformation in atoms])
 
-    def _joined(self, atoms: Floats, bonds: Indices) -> Floats:
-        owner = self.residue_of_atom
-        target = np.linalg.norm(self.positions[bonds[:, 0]] - self.positions[bonds[:, 1]], axis=1)
-        sizes = np.bincount(owner[self.heavy], minlength=len(self))
+    def _relaxed(self, atoms: Floats, bonds: Indices) -> Floats:
+        owner, heavy = self.residue_of_atom, self.heavy
+        sizes = np.bincount(owner[heavy], minlength=len(self))
         for _ in range(_ROUNDS):
-            way = atoms[bonds[:, 0]] - atoms[bonds[:, 1]]
+            pairs = np.concatenate([bonds, self._clashes(atoms)])
+            way = atoms[pairs[:, 0]] - atoms[pairs[:, 1]]
             length = np.linalg.norm(way, axis=1)
-            if np.abs(length - target).max() < _TOLERANCE:
+            target = np.linalg.norm(self.positions[pairs[:, 0]] - self.positions[pairs[:, 1]], axis=1)
+            target[len(bonds) :] = np.minimum(target[len(bonds) :], _CONTACT)
+            missing = target - length
+            if not len(pairs) or (np.abs(missing[: len(bonds)]) < _TOLERANCE).all() and len(pairs) == len(bonds):
                 break
-            centres = _means(atoms[self.heavy], owner[self.heavy], sizes)
-            mobility = _inverse_inertia((atoms - centres[owner])[self.heavy], owner[self.heavy], sizes)
-            columns, values = [], []
-            for side, sign in ((0, 1.0), (1, -1.0)):
-                at = bonds[:, side]
-                pull = sign * way / length[:, None]
-                columns.append(owner[at])
-                values.append(np.concatenate([pull, np.cross(atoms[at] - centres[owner[at]], pull)], axis=1))
-            row = np.repeat(np.arange(len(bonds)), 6)
-            pulls = csc_array(
-                coo_array(
-                    (
-                        np.concatenate([value.ravel() for value in values]),
-                        (
-                            np.concatenate([row, row]),
-                            np.concatenate([(6 * c[:, None] + np.arange(6)).ravel() for c in columns]),
-                        ),
-                    ),
-                    shape=(len(bonds), 6 * len(self)),
-                )
-            )
-            inverse = _block_diagonal(mobility)
-            system = csc_array(pulls @ inverse @ pulls.T)
-            step = (inverse @ (pulls.T @ spsolve(system, target - length))).reshape(-1, 6)
+            centres = _means(atoms[heavy], owner[heavy], sizes)
+            arms = atoms - centres[owner]
+            inverse = _block_diagonal(_inverse_inertia(arms[heavy], owner[heavy], sizes))
+            pulls = _pulls(way / length[:, None], arms, pairs, owner, len(self))
+            damping = np.where(np.arange(len(pairs)) < len(bonds), 1e-6, _DAMPING)
+            system = csc_array(pulls @ inverse @ pulls.T + diags_array(damping))
+            step = (inverse @ (pulls.T @ spsolve(system, np.clip(missing, -_STEP, _STEP)))).reshape(-1, 6)
             turn = Rotation.from_rotvec(step[:, 3:]).as_matrix()
-            arm = atoms - centres[owner]
-            atoms = np.einsum("nij,nj->ni", turn[owner], arm) + (centres + step[:, :3])[owner]
+            atoms = np.einsum("nij,nj->ni", turn[owner], arms) + (centres + step[:, :3])[owner]
         return atoms
+
+    def _clashes(self, atoms: Floats) -> Indices:
+        """(C, 2) heavy atoms of two residues that are too close."""
+        pairs = self.heavy[cKDTree(atoms[self.heavy]).query_pairs(_CONTACT - _OVERLAP, output_type="ndarray")]
+        pairs = pairs[self.residue_of_atom[pairs[:, 0]] != self.residue_of_atom[pairs[:, 1]]]
+        now, before = (np.linalg.norm(x[pairs[:, 0]] - x[pairs[:, 1]], axis=1) for x in (atoms, self.positions))
+        return pairs[now < np.minimum(before, _CONTACT) - _OVERLAP]
+
+
+def _pulls(directions: Floats, arms: Floats, pairs: Indices, owner: Indices, residues: int) -> csc_array:
+    """(K, 6R): how the lengths of pairs (K, 2) change as residues shift and turn about their centres."""
+    blocks, columns = [], []
+    for side, sign in ((0, 1.0), (1, -1.0)):
+        at = pairs[:, side]
+        blocks.append(sign * np.concatenate([directions, np.cross(arms[at], directions)], axis=1))
+        columns.append(6 * owner[at][:, None] + np.arange(6))
+    rows = np.repeat(np.arange(len(pairs)), 12)
+    values, places = np.concatenate(blocks, axis=1), np.concatenate(columns, axis=1)
+    return csc_array(coo_array((values.ravel(), (rows, places.ravel())), shape=(len(pairs), 6 * residues)))
 
 
 def _axes(ca: Floats, others: Floats) -> Floats | None:

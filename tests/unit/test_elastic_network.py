@@ -97,7 +97,7 @@ def test_bonds_keep_their_length_at_any_amplitude(crambin: Structure):
     assert (~sulfurs.any(1)).sum() == len(bent.residues) - 1  # peptide bonds
 
 
-def spread(network: ElasticNetwork, samples: int = 60) -> float:
+def spread(network: ElasticNetwork, samples: int = 16) -> float:
     heavy = network.residues.heavy
     moved = network.sample(network.draw(samples, seed=3))[:, heavy] - network.residues.positions[heavy]
     return np.square(moved).sum(-1).mean()
@@ -105,11 +105,11 @@ def spread(network: ElasticNetwork, samples: int = 60) -> float:
 
 def test_the_amplitude_is_reached(crambin: Structure, network: ElasticNetwork):
     small = network_of(crambin, mean_square_displacement=0.05)
-    assert spread(small) == pytest.approx(0.05, rel=0.1)
+    assert spread(small) == pytest.approx(0.05, rel=0.15)
     for each, wanted in ((small, 0.05), (network, elastic_network.MEAN_SQUARE_DISPLACEMENT)):
         assert np.square(each.atom_rmsf[each.residues.heavy]).mean() == pytest.approx(wanted)
     # whole turns bring atoms back: less than to first order
-    assert 0.7 < spread(network) / elastic_network.MEAN_SQUARE_DISPLACEMENT < 1
+    assert 0.6 < spread(network) / elastic_network.MEAN_SQUARE_DISPLACEMENT < 1
 
 
 def test_fluctuations_resemble_those_of_simulations():
@@ -127,11 +127,27 @@ def test_fluctuations_resemble_those_of_simulations():
 
 def test_a_large_network_gives_its_softest_modes(crambin: Structure, network: ElasticNetwork, monkeypatch):
     monkeypatch.setattr(elastic_network, "_DENSE", 10)
-    monkeypatch.setattr(elastic_network, "_SOFTEST", 40)
-    few = network_of(crambin)
+    few = network_of(crambin, modes=40)
     np.testing.assert_allclose(few.stiffness, network.stiffness[:40], rtol=1e-6)
     overlap = few.modes.T @ network.modes[:, :40]
     np.testing.assert_allclose(overlap @ overlap.T, np.eye(40), atol=1e-5)
+
+
+def test_atoms_do_not_clash(crambin: Structure, network: ElasticNetwork):
+    """Heavy atoms of two residues stay 2.7 Å apart, or as near as in P0."""
+    residues = network.residues
+    heavy, owner = residues.heavy, residues.residue_of_atom[residues.heavy]
+    apart = owner[:, None] != owner
+    allowed = np.minimum(np.linalg.norm(crambin.positions[heavy][:, None] - crambin.positions[heavy], axis=-1), 2.7)
+
+    def clashes(atoms: np.ndarray) -> int:
+        distance = np.linalg.norm(atoms[heavy][:, None] - atoms[heavy], axis=-1)
+        return int((apart & (distance < allowed - 0.1)).sum()) // 2
+
+    xi = network.draw(6, seed=0)
+    unrelaxed = residues.place(network.coordinates(xi))
+    assert min(map(clashes, unrelaxed)) > 30
+    assert np.mean([clashes(atoms) for atoms in network.sample(xi)]) < 1
 
 
 def test_hydrogens_ride_on_their_heavy_atoms(crambin: Structure, network: ElasticNetwork):

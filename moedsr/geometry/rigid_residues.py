@@ -120,14 +120,15 @@ class RigidResidues:
     def _relaxed(self, atoms: Floats, bonds: Indices) -> Floats:
         owner, heavy = self.residue_of_atom, self.heavy
         sizes = np.bincount(owner[heavy], minlength=len(self))
-        for _ in range(_ROUNDS):
-            pairs = np.concatenate([bonds, self._clashes(atoms)])
+        for number in range(2 * _ROUNDS):
+            # where both cannot be had, bonds come first
+            pairs = bonds if number >= _ROUNDS else np.concatenate([bonds, self._clashes(atoms)])
             way = atoms[pairs[:, 0]] - atoms[pairs[:, 1]]
             length = np.linalg.norm(way, axis=1)
             target = np.linalg.norm(self.positions[pairs[:, 0]] - self.positions[pairs[:, 1]], axis=1)
             target[len(bonds) :] = np.minimum(target[len(bonds) :], _CONTACT)
             missing = target - length
-            if not len(pairs) or (np.abs(missing[: len(bonds)]) < _TOLERANCE).all() and len(pairs) == len(bonds):
+            if len(pairs) == len(bonds) and (np.abs(missing) < _TOLERANCE).all():
                 break
             centres = _means(atoms[heavy], owner[heavy], sizes)
             arms = atoms - centres[owner]

@@ -184,9 +184,6 @@ class ExpertConfig(Section):
     anchor_code: bool = Field(
         False, description="anchored: whether the networks read the protein code; the gate always does"
     )
-    anchor_time: PositiveFloat = Field(
-        0.05, description="anchored: time after t = -1 in which the correction grows to 1 - 1/e, normalised"
-    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -263,7 +260,9 @@ class EvaluationConfig(Section):
     )
     frames: Positive | None = Field(None, description="frames per protein, evenly spread; default: all")
     grid_stride: Positive = Field(1, description="every n-th node of the metric grid per axis")
-    surface_samples: Positive = Field(20_000, description="points on each surface for Chamfer and normals")
+    surface_samples: Positive = Field(
+        10_000, description="most points on each surface for Chamfer and normals: vertices of its mesh, evenly taken"
+    )
     unseen_code: Literal["fit", "zero", "mean"] = Field(
         "fit",
         description="latent code of a protein without one: fitted on P0 at t = -1, zero, or the mean of all",

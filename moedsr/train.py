@@ -10,6 +10,7 @@ from torch import Tensor
 
 from moedsr.config import Config
 from moedsr.errors import JobError
+from moedsr.evaluation.calibration import Calibration
 from moedsr.evaluation.evaluation import Evaluator
 from moedsr.pictures.surface_files import write_surfaces
 from moedsr.store.store import SurfaceStore
@@ -62,6 +63,7 @@ def train(
     if resume_from is not None:
         trainer.resume(resume_from)
     evaluator = Evaluator(trainer.store, evaluated_proteins(config, trainer.store), config)
+    calibration = Calibration(trainer.store, trainer.proteins)
     schedule, history = config.training, _History()
     while trainer.step < schedule.steps:
         losses, load = trainer.take_step()
@@ -75,7 +77,7 @@ def train(
         stopping = any(distributed.gather(stop()))
         checkpoint = None
         if validate or stopping:
-            checkpoint = _checkpoint(trainer, evaluator if validate else None, metrics, scratch)
+            checkpoint = _checkpoint(trainer, evaluator if validate else None, calibration, metrics, scratch)
             history.restart_clock()
         if distributed.rank() == 0:
             report(TrainingReport(step=trainer.step, metrics=metrics, history=steps, checkpoint=checkpoint, done=last))
@@ -85,7 +87,13 @@ def train(
             return
 
 
-def _checkpoint(trainer: Trainer, evaluator: Evaluator | None, metrics: dict[str, float], scratch: Path) -> Path | None:
+def _checkpoint(
+    trainer: Trainer,
+    evaluator: Evaluator | None,
+    calibration: Calibration,
+    metrics: dict[str, float],
+    scratch: Path,
+) -> Path | None:
     """Evaluate on all workers (when asked), save on the first; scores are added to ``metrics``."""
     extra: dict[str, str] = {}
     if evaluator is not None:
@@ -98,7 +106,9 @@ def _checkpoint(trainer: Trainer, evaluator: Evaluator | None, metrics: dict[str
         return None
     if evaluator is not None:
         extra["routing.json"] = routing_table(trainer.average, trainer.store, trainer.proteins, step=trainer.step)
-    folder = trainer.save(scratch / f"checkpoint_{trainer.step:07d}", metrics, extra)
+    # a checkpoint of a run that is being stopped is not the one that anybody scores
+    numbers = None if evaluator is None else calibration.numbers()
+    folder = trainer.save(scratch / f"checkpoint_{trainer.step:07d}", metrics, extra, numbers)
     if evaluator is not None:
         write_surfaces(folder / "surfaces", evaluator)
     return folder

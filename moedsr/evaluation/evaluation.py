@@ -1,59 +1,47 @@
 """Scores of a model on whole proteins, always beside what needs no learning."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from moedsr.batches.protein_input import ProteinInput
 from moedsr.batches.training_frames import code_row, spread, training_frames
 from moedsr.config import Config
 from moedsr.errors import InputError
-from moedsr.evaluation.baselines import leave_one_out_levels, metric_grid_mesh, other_frames
-from moedsr.evaluation.metrics import compare_meshes
-from moedsr.evaluation.scores import UNFITTED, Evaluation, FrameScore
-from moedsr.evaluation.smoothed_baseline import fit_width, smoothed_initial
-from moedsr.geometry.level_set import values_on_metric_grid
-from moedsr.geometry.mesh import Mesh
-from moedsr.geometry.occupancy import iou
-from moedsr.geometry.surface import FINE_SPACING, SolventExcludedSurface, solvent_excluded_surface
+from moedsr.evaluation.baselines import BASELINES, BaselineSettings
+from moedsr.evaluation.model_predictor import ModelPredictor
+from moedsr.evaluation.predictor import Predictor
+from moedsr.evaluation.scores import UNFITTED, EnsembleScore, Evaluation, FrameScore
+from moedsr.evaluation.scoring import score
+from moedsr.evaluation.target import Target
 from moedsr.inference.protein_field import ProteinField, UnseenCode, can_fit_code, protein_field
 from moedsr.models.moedsr import MoEDSR
-from moedsr.store.conformation import SurfaceFrame
-from moedsr.store.protein_file import StoredProtein
 from moedsr.store.store import SurfaceStore
-from moedsr.structures.radii import bondi_radii
 from moedsr.training import distributed
-from moedsr.training.trainer import training_proteins
 
-Levels = NDArray[np.floating]
-"""(n, n, n), negative inside, on the strided metric grid."""
+logger = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
-"""Called with the protein, frames done, frames in all."""
+Progress = Callable[[str, str], None]
+"""Told the protein and the predictor that was just scored on it."""
 
+QUICK = ("naive", "random", "oracle")
+"""Baselines beside a model while it trains: those that cost next to nothing."""
 
-@dataclass(frozen=True)
-class _Truth:
-    """One protein to score: its frames, and what is known of them."""
-
-    protein: StoredProtein
-    frames: list[int]  # to score
-    occupancies: list[NDArray[np.bool_]]  # of those, on the strided grid
-    meshes: list[Mesh]  # of those, normalised
-    baselines: list[FrameScore]
+KEPT_BYTES = 1 << 30
+"""Of true surfaces that are kept between evaluations; beyond, they are made again."""
 
 
 class Evaluator:
-    """Scores models on the same proteins, frames, grid and samples; the truth and the baselines are computed once.
+    """Scores models on the same proteins, frames, grid and points; baselines are scored once.
+
+    Memory: one protein at a time, about 11 MB a frame on the whole grid of 128³ nodes whatever the protein's size, and
+    up to KEPT_BYTES of proteins that were scored before.
 
     Args:
         store: where the truth lies.
         names: proteins to score; under data parallelism each worker takes every so-manyth.
         config: ``evaluation`` says how.
-        smoothed: whether to fit and score the smoothed baseline too, which takes longer.
+        baselines: names in BASELINES.
+        settings: what those are made with.
         unfitted: whether to score a model that fits latent codes without a fit too, which takes twice as long.
 
     Raises:
@@ -66,7 +54,8 @@ class Evaluator:
         names: Sequence[str],
         config: Config,
         *,
-        smoothed: bool = False,
+        baselines: Sequence[str] = QUICK,
+        settings: BaselineSettings | None = None,
         unfitted: bool = False,
     ) -> None:
         if not names:
@@ -77,152 +66,114 @@ class Evaluator:
         self.store, self.config = store, config
         self.names = list(names)
         self._mine = self.names[distributed.rank() :: distributed.world_size()]
+        settings = settings or BaselineSettings()
+        self._baselines: list[Predictor] = [BASELINES[name](settings) for name in baselines]
+        self._thorough = "ensemble" in baselines
+        self._unfitted = unfitted
+        self._targets: dict[str, Target] = {}
+        self._scored: dict[str, tuple[list[FrameScore], list[EnsembleScore]]] = {}  # of the baselines
         self._codes: Mapping[str, int] = {}  # of the model scored last
         self._fields: dict[tuple[str, int], ProteinField] = {}  # of the same, by protein and row of the codes
-        self._truths: dict[str, _Truth] = {}
-        self._smoothed, self._unfitted = smoothed, unfitted
-        self._width: float | None = None
 
     def evaluate(self, model: MoEDSR, codes: Mapping[str, int], *, progress: Progress = lambda *_: None) -> Evaluation:
         """Score a model in evaluation mode, beside the baselines; ``codes`` has the row of each latent code by name."""
         self._codes, self._fields = codes, {}
-        scores: list[FrameScore] = []
+        frames: list[FrameScore] = []
+        ensembles: list[EnsembleScore] = []
         for name in self._mine:
-            truth = self.truth(name)
-            scores += truth.baselines
-            protein, initial = ProteinInput.of(truth.protein, model.config), truth.protein.frame(0)
-            for row in {self._row(name, frame) for frame in truth.frames}:
-                self._fields[name, row] = protein_field(model, protein, initial, code_index=row)
-            unfitted = self._without_fit(model, protein, initial)
-            for place, frame in enumerate(truth.frames):
-                scores.append(self._score_field("model", self.field(name, frame), truth, place))
-                if unfitted is not None and self._row(name, frame) < 0:
-                    scores.append(self._score_field(*unfitted, truth, place))
-                progress(name, place + 1, len(truth.frames))
-        return self._gathered(scores)
+            target = self.target(name)
+            scored, whole = self._baselines_of(name, progress)
+            frames += scored
+            ensembles += whole
+            for predictor, wanted in self._models(target, model):
+                if wanted:
+                    scored, one = score(target, predictor, wanted)
+                    frames += scored
+                    ensembles.append(one)
+                progress(name, predictor.name)
+        return self._gathered(frames, ensembles)
 
-    def baselines(self) -> Evaluation:
+    def baselines(self, *, progress: Progress = lambda *_: None) -> Evaluation:
         """The scores of what needs no learning."""
-        return self._gathered([score for name in self._mine for score in self.truth(name).baselines])
+        parts = [self._baselines_of(name, progress) for name in self._mine]
+        return self._gathered([s for frames, _ in parts for s in frames], [s for _, whole in parts for s in whole])
 
     def field(self, name: str, frame: int) -> ProteinField:
         """Of the model scored last, with the latent code of one frame of one of this worker's proteins."""
         return self._fields[name, self._row(name, frame)]
 
-    def _without_fit(
-        self, model: MoEDSR, protein: ProteinInput, initial: SurfaceFrame
-    ) -> tuple[str, ProteinField] | None:
-        """The model as it is for a new protein without a fitted code, and its name; None where no code is fitted."""
-        if not self._unfitted or model.config.evaluation.unseen_code != "fit" or not can_fit_code(model):
-            return None
-        # training without code dropout has never met a code of zero
-        code: UnseenCode = "zero" if model.config.training.latent_dropout else "mean"
-        return UNFITTED[code], protein_field(model, protein, initial, unseen_code=code)
+    def frames(self, name: str) -> list[int]:
+        """Those of a protein that are scored."""
+        target = self.target(name)
+        if self.config.evaluation.scope == "trained":
+            return spread(training_frames(target.protein, self.config), self.config.evaluation.frames)
+        return spread(target.frames, self.config.evaluation.frames)
+
+    def target(self, name: str) -> Target:
+        """One protein, with its true surfaces once they were made."""
+        if name not in self._targets:
+            evaluation = self.config.evaluation
+            protein = self.store.protein(name)
+            kept = 0
+            for other in reversed(list(self._targets)):
+                kept += self._targets[other].bytes_kept
+                if kept > KEPT_BYTES:
+                    del self._targets[other]
+            self._targets[name] = Target(
+                protein,
+                self.store.settings,
+                stride=evaluation.grid_stride,
+                surface_samples=evaluation.surface_samples,
+                thorough=self._thorough,
+            )
+        return self._targets[name]
+
+    def _baselines_of(self, name: str, progress: Progress) -> tuple[list[FrameScore], list[EnsembleScore]]:
+        if name not in self._scored:
+            target, frames = self.target(name), self.frames(name)
+            if not frames:
+                raise InputError(f"{name}: has no frame to score besides P0")
+            scored: list[FrameScore] = []
+            whole: list[EnsembleScore] = []
+            for predictor in self._baselines:
+                if predictor.fits(target):
+                    try:
+                        own, one = score(target, predictor, frames)
+                    except InputError as error:
+                        if predictor.name not in ("elastic", "md"):
+                            raise
+                        logger.warning("%s is left out: %s", predictor.name, error)
+                    else:
+                        scored += own
+                        whole.append(one)
+                progress(name, predictor.name)
+            self._scored[name] = scored, whole
+        return self._scored[name]
+
+    def _models(self, target: Target, model: MoEDSR) -> list[tuple[Predictor, list[int]]]:
+        """The model as it is scored on one protein, with its frames: as it is, and without a fitted code."""
+        stored, name = target.protein, target.protein.name
+        frames = self.frames(name)
+        given, initial = ProteinInput.of(stored, model.config), stored.frame(0)
+        for row in {self._row(name, frame) for frame in frames}:
+            self._fields[name, row] = protein_field(model, given, initial, code_index=row)
+        predictors: list[tuple[Predictor, list[int]]] = [(ModelPredictor("model", self.field), frames)]
+        if self._unfitted and model.config.evaluation.unseen_code == "fit" and can_fit_code(model):
+            # training without code dropout has never met a code of zero
+            code: UnseenCode = "zero" if model.config.training.latent_dropout else "mean"
+            without = protein_field(model, given, initial, unseen_code=code)
+            unseen = [frame for frame in frames if self._row(name, frame) < 0]
+            predictors.insert(0, (ModelPredictor(UNFITTED[code], lambda *_: without), unseen))
+        return predictors
 
     def _row(self, name: str, frame: int) -> int:
-        return code_row(self._codes, name, int(self.truth(name).protein.replicas[frame]))
+        return code_row(self._codes, name, int(self.target(name).protein.replicas[frame]))
 
-    def _gathered(self, scores: list[FrameScore]) -> Evaluation:
-        everyone = [score for part in distributed.gather(scores) for score in part]
-        return Evaluation(sorted(everyone, key=lambda s: (self.names.index(s.protein), s.frame)))
-
-    def _score_field(self, predictor: str, field: ProteinField, truth: _Truth, place: int) -> FrameScore:
-        frame = truth.frames[place]
-        values = values_on_metric_grid(field.at(float(truth.protein.times[frame])), self._nodes, self._stride)
-        return self._score(predictor, truth.protein, frame, values, truth, place)
-
-    def truth(self, name: str) -> _Truth:
-        """What is known of one protein."""
-        if name not in self._truths:
-            self._truths[name] = self._prepare(name)
-        return self._truths[name]
-
-    @property
-    def _nodes(self) -> int:
-        return self.store.settings.occupancy_grid
-
-    @property
-    def _stride(self) -> int:
-        return self.config.evaluation.grid_stride
-
-    def _prepare(self, name: str) -> _Truth:
-        protein = self.store.protein(name)
-        if self.config.evaluation.scope == "trained":
-            candidates = training_frames(protein, self.config)
-        else:
-            candidates = list(range(1, len(protein)))
-        frames = spread(candidates, self.config.evaluation.frames)
-        every = range(1, len(protein))
-        occupancies = {i: self._strided(protein.occupancy(i)) for i in sorted({0, *every, *frames})}
-        meshes = {i: self.surface(protein, i).mesh().moved(scale=1 / protein.scale) for i in sorted({0, *frames})}
-        truth = _Truth(protein, frames, [occupancies[i] for i in frames], [meshes[i] for i in frames], [])
-        for place, frame in enumerate(frames):
-            truth.baselines.append(self._score("naive", protein, frame, (occupancies[0], meshes[0]), truth, place))
-        if len(frames) > 1:
-            for place, other in enumerate(other_frames(len(frames), np.random.default_rng(0))):
-                predicted = truth.occupancies[other], truth.meshes[other]
-                truth.baselines.append(self._score("random", protein, frames[place], predicted, truth, place))
-        if len(every) > 1:
-            levels = leave_one_out_levels([occupancies[i] for i in every])
-            for frame, level in zip(every, levels, strict=True):
-                if frame in frames:
-                    place = frames.index(frame)
-                    truth.baselines.append(self._score("oracle", protein, frame, level, truth, place))
-        if self._smoothed:
-            values = smoothed_initial(self.surface(protein, 0), protein.scale, self._nodes, self._stride, self.width)
-            for place, frame in enumerate(frames):
-                truth.baselines.append(self._score("smoothed", protein, frame, values, truth, place))
-        return truth
-
-    @property
-    def width(self) -> float:
-        """Å, of the smoothed baseline, fitted on the training proteins."""
-        if self._width is None:
-            proteins = [self.store.protein(name) for name in training_proteins(self.config, self.store)]
-            surfaces = [self.surface(protein, 0) for protein in proteins]
-            self._width = fit_width(proteins, surfaces, self._nodes, max(self._stride, 2))
-        return self._width
-
-    def surface(self, protein: StoredProtein, frame: int) -> SolventExcludedSurface:
-        """The true surface of one frame, rebuilt from its atoms; Å about the centre."""
-        settings = self.store.settings
-        return solvent_excluded_surface(
-            protein.frame_atoms(frame),
-            bondi_radii(protein.elements),
-            probe_radius=settings.probe_radius,
-            spacing=min(settings.grid_spacing, FINE_SPACING),
-            keep_cavities=settings.keep_cavities,
-        )
-
-    def _strided(self, occupancy: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        step = self._stride
-        return np.ascontiguousarray(occupancy[::step, ::step, ::step])
-
-    def _score(
-        self,
-        predictor: str,
-        protein: StoredProtein,
-        frame: int,
-        predicted: Levels | tuple[NDArray[np.bool_], Mesh],
-        truth: _Truth,
-        place: int,
-    ) -> FrameScore:
-        if isinstance(predicted, tuple):
-            inside, mesh = predicted
-        else:
-            inside, mesh = predicted < 0, metric_grid_mesh(predicted, self._stride * 2.0 / (self._nodes - 1))
-        surfaces = compare_meshes(
-            truth.meshes[place],
-            mesh,
-            scale=protein.scale,
-            samples=self.config.evaluation.surface_samples,
-            rng=np.random.default_rng(frame),
-        )
-        values: dict[str, Any] = {"iou": iou(inside, truth.occupancies[place]), **surfaces.as_dict()}
-        return FrameScore(
-            protein=protein.name,
-            frame=frame,
-            time=float(protein.times[frame]),
-            predictor=predictor,
-            values=values,
+    def _gathered(self, frames: list[FrameScore], ensembles: list[EnsembleScore]) -> Evaluation:
+        order = {name: place for place, name in enumerate(self.names)}
+        parts = distributed.gather((frames, ensembles))
+        every = [score for part, _ in parts for score in part]
+        whole = [score for _, part in parts for score in part]
+        return Evaluation(
+            sorted(every, key=lambda s: (order[s.protein], s.frame)), sorted(whole, key=lambda s: order[s.protein])
         )

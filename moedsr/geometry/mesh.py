@@ -45,6 +45,12 @@ class Mesh:
         first, second, third = (self.vertices[self.faces[:, corner]] for corner in range(3))
         return float(np.einsum("ij,ij->", first, np.cross(second, third)) / 6.0)
 
+    @property
+    def vertex_areas(self) -> NDArray[np.float64]:
+        """(V,) a third of the area of each vertex's faces; they sum to the surface's."""
+        shares = np.repeat(self._face_areas() / 3.0, 3)
+        return np.bincount(self.faces.ravel(), shares, minlength=len(self.vertices)).astype(np.float64)
+
     def moved(self, *, scale: float = 1.0, shift: Points | None = None) -> "Mesh":
         """The mesh with vertices ``scale * vertices + shift``."""
         offset = np.zeros(3) if shift is None else np.asarray(shift, dtype=np.float64)

@@ -82,12 +82,13 @@ class SolventExcludedSurface:
         values[near] = self._exact(points[near], values[near])
         return values + self.grid.spacing * np.linalg.norm(local - inside, axis=1)
 
-    def on_metric_grid(self, centre: ArrayLike, scale: float, nodes: int) -> NDArray[np.float32]:
-        """Signed distance (n, n, n) on the metric grid ``centre + scale * linspace(-1, 1, nodes)``³.
+    def on_metric_grid(self, centre: ArrayLike, scale: float, nodes: int, stride: int = 1) -> NDArray[np.float32]:
+        """Signed distance (n, n, n) on every `stride`-th node of the metric grid ``centre + scale * linspace(-1, 1,
+        nodes)``³.
 
         In Å, capped as above; exact beside the surface.
         """
-        return self._on_axes(self.distances, _axes(centre, scale, nodes))
+        return self._on_axes(self.distances, [axis[::stride] for axis in _axes(centre, scale, nodes)])
 
     def occupancy(self, centre: ArrayLike, scale: float, nodes: int) -> NDArray[np.bool_]:
         """Inside test (nodes, nodes, nodes) on the same grid."""

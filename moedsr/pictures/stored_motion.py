@@ -9,9 +9,9 @@ import numpy as np
 
 from moedsr.batches.training_frames import spread
 from moedsr.config import PrepareConfig
-from moedsr.evaluation.baselines import naive_ious
 from moedsr.files import make_folder
 from moedsr.geometry.mesh import Mesh
+from moedsr.geometry.occupancy import iou
 from moedsr.geometry.surface import solvent_excluded_surface
 from moedsr.store.store import StoredProtein
 from moedsr.structures.radii import bondi_radii
@@ -39,7 +39,7 @@ def motion_of(protein: StoredProtein) -> Motion:
     if not later:
         return Motion(float("nan"), float("nan"), float("nan"))
     rmsd = [float(np.sqrt(((protein.frame_residues(i) - initial) ** 2).sum(-1).mean())) for i in later]
-    naive = [float(naive_ious(protein.occupancy(0), [protein.occupancy(i)])[0]) for i in later]
+    naive = [iou(protein.occupancy(0), protein.occupancy(i)) for i in later]
     return Motion(float(np.mean(rmsd)), max(rmsd), float(np.mean(naive)))
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from moedsr.batches.training_frames import spread
 from moedsr.evaluation.evaluation import Evaluator
+from moedsr.pictures.stored_motion import stored_surface
 
 _FRAMES = 4
 
@@ -24,13 +25,12 @@ def write_surfaces(folder: Path, evaluator: Evaluator) -> None:
     from moedsr.pictures.surfaces import write_coloured, write_overview
 
     name = evaluator.names[0]
-    truth = evaluator.truth(name)
-    protein = truth.protein
+    protein, settings = evaluator.store.protein(name), evaluator.store.settings
     own = folder / name
     own.mkdir(parents=True, exist_ok=True)
-    chosen = spread(truth.frames, _FRAMES)
+    chosen = spread(evaluator.frames(name), _FRAMES)
     frames = [
-        compare(evaluator.field(name, frame), protein, frame, evaluator.surface(protein, frame).mesh())
+        compare(evaluator.field(name, frame), protein, frame, stored_surface(protein, frame, settings))
         for frame in chosen
     ]
     for one in frames:

@@ -36,6 +36,7 @@ class Meta:
     store_fingerprint: str
     git_commit: str | None
     codes: list[str] | None = None  # names of the latent codes in their order; default: one for each protein
+    baselines: dict[str, float] | None = None  # what baselines take from the training proteins
     format_version: int = FORMAT_VERSION
 
     @property

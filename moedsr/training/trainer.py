@@ -83,8 +83,14 @@ class Trainer:
         self.step += 1
         return losses.stacked(), routing_load(prediction.context.gates)
 
-    def save(self, folder: Path, metrics: dict[str, float], extra: Mapping[str, str]) -> Path:
-        """Write a checkpoint; ``extra`` are further text files by name."""
+    def save(
+        self,
+        folder: Path,
+        metrics: dict[str, float],
+        extra: Mapping[str, str],
+        baselines: dict[str, float] | None = None,
+    ) -> Path:
+        """Write a checkpoint; ``extra`` are further text files by name, ``baselines`` as in Meta."""
         return save_checkpoint(
             folder,
             config=self.config,
@@ -96,6 +102,7 @@ class Trainer:
                 codes=list(self.codes),
                 store_fingerprint=self.store.fingerprint,
                 git_commit=git_commit(),
+                baselines=baselines,
             ),
             training={
                 "step": self.step,

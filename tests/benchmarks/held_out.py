@@ -18,6 +18,8 @@ import torch
 from rounded_products import ROUNDINGS, rounded_products
 
 from moedsr.config import Config
+from moedsr.evaluation.baselines import BASELINES, BaselineSettings
+from moedsr.evaluation.calibration import Calibration
 from moedsr.evaluation.evaluation import Evaluator
 from moedsr.store.store import SurfaceStore
 from moedsr.training.trainer import Trainer
@@ -37,7 +39,9 @@ def score(
             losses, _ = trainer.take_step()
             if trainer.step % 100 == 0:
                 print(f"  step {trainer.step} loss {float(losses[0]):.3f}", flush=True)
-    evaluation = Evaluator(store, held_out, config, smoothed=True).evaluate(trainer.average, {})
+    names = [name for name in BASELINES if name != "md"]
+    settings = BaselineSettings(calibration=Calibration(store, trainer.proteins))
+    evaluation = Evaluator(store, held_out, config, baselines=names, settings=settings).evaluate(trainer.average, {})
     return {
         name: {
             predictor: {metric: evaluation.protein_mean(name, predictor, metric) for metric in METRICS}

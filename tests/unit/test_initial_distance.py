@@ -5,15 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from moedsr.batches.initial_distance import SplineGrid
 from moedsr.batches.protein_input import ProteinInput, collate
 from moedsr.config import Config, DataConfig, EvaluationConfig, PrepareConfig
 from moedsr.evaluation.evaluation import Evaluator
+from moedsr.geometry.surface_distance import distance_to
 from moedsr.models.experts.initial_distance import initial_distance
 from moedsr.models.moedsr import MoEDSR
+from moedsr.pictures.stored_motion import stored_surface
 from moedsr.store.prepare import prepare_serially
 from moedsr.store.store import SurfaceStore
 
@@ -45,8 +46,8 @@ def test_is_a_distance(tiny_store: SurfaceStore, tiny_run: Config) -> None:
     assert (slope * frame.normals).sum(1).mean() > 0.9
     points = np.random.default_rng(0).uniform(-1, 1, (2000, 3)) * protein.scale
     value, slope = distance(given, points)
-    nearest, _ = cKDTree(Evaluator(tiny_store, ["1l2y_A"], tiny_run).surface(protein, 0).mesh().vertices).query(points)
-    np.testing.assert_allclose(np.abs(value), nearest, atol=0.8)  # half an edge of this coarse mesh, and the blend
+    nearest = distance_to(stored_surface(protein, 0, tiny_store.settings))(points)
+    np.testing.assert_allclose(np.abs(value), nearest, atol=0.8)  # what this coarse mesh cuts off, and the blend
     assert np.abs(np.abs(value) - nearest).mean() < 0.1
     assert 0.9 < np.median(np.linalg.norm(slope, axis=1)) < 1.1
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from moedsr.evaluation.baselines import naive_ious
+from moedsr.geometry.occupancy import iou
 from moedsr.pictures.stored_motion import motion_of, stored_surface, write_motion
 from moedsr.store.store import SurfaceStore
 from moedsr_platform.cli import main
@@ -19,8 +19,8 @@ def test_figures_are_those_of_the_frames(tiny_store: SurfaceStore) -> None:
     rmsd = [np.sqrt((step**2).sum(-1).mean()) for step in moved]
     assert motion.rmsd == pytest.approx(np.mean(rmsd))
     assert motion.largest_rmsd == pytest.approx(max(rmsd))
-    occupancies = [protein.occupancy(i) for i in range(1, len(protein))]
-    assert motion.naive_iou == pytest.approx(naive_ious(protein.occupancy(0), occupancies).mean())
+    naive = [iou(protein.occupancy(0), protein.occupancy(i)) for i in range(1, len(protein))]
+    assert motion.naive_iou == pytest.approx(np.mean(naive))
 
 
 def test_surface_lies_where_the_stored_points_lie(tiny_store: SurfaceStore) -> None:

@@ -19,9 +19,9 @@ class AnchoredExperts(Experts):
 
     f(x, t) = S(x) + g(t) r(x) Δ(x, t) with Δ = m_0 + Σ_k m_k (B_k - S), where B_k is S blurred, so that constant m_k
     smooth P0, and the networks say how much of it is right where; r falls from 1 on P0's surface to 0 at anchor_radius.
-    g(-1) = 0, so P0 is exact at t = -1 whatever is learned; the last layer starts at zero, so the field starts as P0
-    at every time. Networks read features that do not change when protein and point turn and move together, so neither
-    does the field.
+    g(-1) = 0 and g = 1 later, so P0 is exact at t = -1 whatever is learned; the last layer starts at zero, so the field
+    starts as P0 at every time. Networks read features that do not change when protein and point turn and move together,
+    so neither does the field.
 
     They read the protein code with anchor_code alone: among few proteins it is a name to learn by heart.
 
@@ -99,8 +99,8 @@ class AnchoredExperts(Experts):
         return torch.cat([time[..., None], codes], -1)
 
     def _growth(self, time: Tensor) -> Tensor:
-        """g(t) (B, F, 1)."""
-        return -torch.expm1(-(time + 1) / self.config.anchor_time)[..., None]
+        """g(t) (B, F, 1): P0 itself at t = -1; frames are farther apart than what a surface takes to leave it."""
+        return (time > -1).to(time.dtype)[..., None]
 
     def _point_weights(self) -> list[PointWeights]:
         pairs = zip(self.first.per_expert(), self.skip.per_expert(), strict=True)

@@ -38,8 +38,8 @@ def open_store(checkpoint: Path | None, store: Path | None) -> SurfaceStore:
     return opened
 
 
-def names_of(store: SurfaceStore, split: str, proteins: Sequence[str]) -> list[str]:
-    """The proteins to score.
+def names_of(store: SurfaceStore, split: str | None, proteins: Sequence[str]) -> list[str]:
+    """The proteins to score: those named, else those of a split, None for all.
 
     Raises:
         InputError: a name that the store lacks, or an empty split.

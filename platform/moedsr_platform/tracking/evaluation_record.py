@@ -21,7 +21,7 @@ FOLDER = "evaluation"
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRecord:
-    """Scores on all proteins of one split."""
+    """Scores on all proteins of one split, or of a store without splits."""
 
     split: str
     store_fingerprint: str

@@ -4,30 +4,22 @@ A surface comes from atoms or from a level on the metric grid. Scored, it is how
 inside, in parts of the grid's spacing: from that follow its inside test and its mesh, whoever predicted it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from moedsr.geometry.level_set import zero_surface
+from moedsr.geometry.fill import INSIDE, Fill, fill_of, mesh_of
 from moedsr.geometry.mesh import Mesh
 from moedsr.geometry.surface import SolventExcludedSurface
 from moedsr.geometry.surface_distance import TriangleTree
 
 Points = NDArray[np.float64]
-Fill = NDArray[np.uint8]
-
 FARTHEST = 3.0
 """Å at which signed distances are truncated."""
-
-INSIDE = 128
-"""Least fill of a node inside."""
-
-_STEPS = 127  # of the fill, from the surface to a spacing away from it
 
 
 @dataclass(frozen=True)
@@ -44,9 +36,14 @@ class MetricGrid:
         return np.linspace(-1.0, 1.0, self.nodes)[:: self.stride]
 
     @property
+    def step(self) -> float:
+        """Between nodes, normalised."""
+        return 2.0 * self.stride / (self.nodes - 1)
+
+    @property
     def spacing(self) -> float:
-        """Å."""
-        return 2 * self.scale * self.stride / (self.nodes - 1)
+        """Between nodes, Å."""
+        return self.scale * self.step
 
     def places(self, nodes: NDArray[np.integer]) -> Points:
         """(K, 3) Å of nodes by their flat index (K,)."""
@@ -58,7 +55,7 @@ class MetricGrid:
 class ScoredSurface:
     """One surface on the metric grid and at the probes, and the Cα it was made with."""
 
-    fill: Fill  # (n, n, n) 0 a spacing outside or more, 255 a spacing inside, from INSIDE on inside
+    fill: Fill  # (n, n, n)
     distances: NDArray[np.float32]  # (P,) Å at the probes, positive outside, truncated
     residues: NDArray[np.float32] | None = None  # (R, 3) Å, Cα
 
@@ -68,7 +65,7 @@ class ScoredSurface:
 
     def mesh(self, grid: MetricGrid) -> Mesh:
         """In normalised units."""
-        return mesh_of(self.fill, grid)
+        return mesh_of(self.fill, grid.step)
 
     def scored(self, grid: MetricGrid, probes: Points) -> "ScoredSurface":
         """Itself, so that a predictor may yield what was scored before."""
@@ -105,53 +102,9 @@ class LevelSurface:
         return scored_fill(fill_of(self.level, grid.spacing), grid, probes)
 
 
-@dataclass(frozen=True)
-class FillSum:
-    """Sums over surfaces, from which their mean surface follows: inside where at least half of them are."""
-
-    fill: NDArray[np.int32]  # (n, n, n)
-    inside: NDArray[np.int32]  # (n, n, n)
-    count: int
-
-    @classmethod
-    def of(cls, surfaces: Sequence[ScoredSurface]) -> Self:
-        """Of one or more."""
-        fill, inside = (np.zeros(surfaces[0].fill.shape, dtype=np.int32) for _ in range(2))
-        for surface in surfaces:
-            fill += surface.fill
-            inside += surface.inside
-        return cls(fill, inside, len(surfaces))
-
-    def without(self, surfaces: Sequence[ScoredSurface]) -> "FillSum":
-        """The sums of the others."""
-        if not surfaces:
-            return self
-        others = FillSum.of(surfaces)
-        return FillSum(self.fill - others.fill, self.inside - others.inside, self.count - others.count)
-
-    def mean(self) -> Fill:
-        """Of the mean surface: the count decides what is inside, the mean fill where between the nodes it ends."""
-        mean = self.fill // self.count
-        inside = 2 * self.inside >= self.count
-        return np.where(inside, np.maximum(mean, INSIDE), np.minimum(mean, INSIDE - 1)).astype(np.uint8)
-
-
-def fill_of(level: NDArray[np.floating], spacing: float) -> Fill:
-    """From a level in Å, negative inside."""
-    level = np.nan_to_num(level, nan=np.inf)  # a node without a number counts as outside
-    depth = np.clip(np.abs(level) / spacing, 0.0, 1.0) * _STEPS
-    return np.where(level < 0, INSIDE + depth, INSIDE - 1 - depth).astype(np.uint8)
-
-
-def mesh_of(fill: Fill, grid: MetricGrid) -> Mesh:
-    """In normalised units; closed where it reaches the border."""
-    level = np.float32(INSIDE - 0.5) - fill
-    return zero_surface(level, origin=np.full(3, -1.0), spacing=2.0 * grid.stride / (grid.nodes - 1))
-
-
 def scored_fill(fill: Fill, grid: MetricGrid, probes: Points) -> ScoredSurface:
     """A surface of which the fill alone is known: its distances are those to its mesh."""
-    mesh = mesh_of(fill, grid).moved(scale=grid.scale)
+    mesh = mesh_of(fill, grid.step).moved(scale=grid.scale)
     far = TriangleTree(mesh).closest(probes, within=FARTHEST).distances
     # places in nodes; the mesher closes at the border what the nearest node continues
     places = (probes + grid.scale) / grid.spacing

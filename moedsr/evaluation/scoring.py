@@ -11,9 +11,10 @@ from moedsr.evaluation import ensemble_scores
 from moedsr.evaluation.ensemble_scores import Occupancies
 from moedsr.evaluation.metrics import compare_surfaces
 from moedsr.evaluation.predictor import Predictor
-from moedsr.evaluation.scored_surface import FillSum, ScoredSurface, scored_fill
+from moedsr.evaluation.scored_surface import ScoredSurface, scored_fill
 from moedsr.evaluation.scores import EnsembleScore, FrameScore
 from moedsr.evaluation.target import Target
+from moedsr.geometry.fill import FillSum
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,15 @@ def _score_mean_surfaces(
     meshes: bool,
 ) -> None:
     """IoU, Chamfer distances and normals of the one surface that a prediction comes down to: where half are inside."""
-    total = FillSum.of(pool) if any(len(group.members) > 1 for group in groups) else None
+    total = FillSum.of([s.fill for s in pool]) if any(len(group.members) > 1 for group in groups) else None
     for group in groups:
         if len(group.members) == 1 or total is None:
             mean = pool[group.members[0]]
         else:
-            rest = [pool[i] for i in set(range(len(pool))) - set(group.members)]
+            rest = [pool[i].fill for i in set(range(len(pool))) - set(group.members)]
             few = len(rest) < len(group.members)
-            summed = total.without(rest) if few else FillSum.of([pool[i] for i in group.members])
-            mean = scored_fill(summed.mean(), target.grid, target.probes)
+            summed = total.without(rest) if few else FillSum.of([pool[i].fill for i in group.members])
+            mean = scored_fill(summed.where(), target.grid, target.probes)
         measured = target.measured(mean) if meshes else None
         for place in group.frames:
             truth = target.truth(frames[place])

@@ -8,7 +8,8 @@ from scipy.spatial import cKDTree
 
 from moedsr.config import PrepareConfig
 from moedsr.evaluation.metrics import MeasuredSurface
-from moedsr.evaluation.scored_surface import AtomSurface, FillSum, MetricGrid, ScoredSurface, Surface, scored_fill
+from moedsr.evaluation.scored_surface import AtomSurface, MetricGrid, ScoredSurface, Surface, scored_fill
+from moedsr.geometry.fill import Fill, FillSum
 from moedsr.geometry.surface import solvent_excluded_surface
 from moedsr.store.protein_file import StoredProtein
 from moedsr.structures.radii import bondi_radii
@@ -125,19 +126,19 @@ class Target:
     def mean_of_others(self, frame: int) -> ScoredSurface:
         """The best static surface for a frame that it has not seen: inside where at least half of `others` are."""
         own = set(self.frames) - set(self.others(frame))
-        fill = self._total.without([self._counted(i) for i in sorted(own)]).mean()
+        fill = self._total.without([self._counted(i) for i in sorted(own)]).where()
         return scored_fill(fill, self.grid, self.probes)
 
     @cached_property
     def _total(self) -> FillSum:
         return FillSum.of([self._counted(i) for i in self.frames])
 
-    def _counted(self, frame: int) -> ScoredSurface:
+    def _counted(self, frame: int) -> Fill:
         if self._thorough:
-            return self.truth(frame)
+            return self.truth(frame).fill
         step = self.grid.stride
         inside = self.protein.occupancy(frame)[::step, ::step, ::step]
-        return ScoredSurface(np.where(inside, 255, 0).astype(np.uint8), np.full(len(self.probes), np.nan, np.float32))
+        return np.where(inside, 255, 0).astype(np.uint8)
 
     @cached_property
     def dsr_unit(self) -> float:

@@ -86,7 +86,7 @@ class SurfacePredictor:
         _check(times, resolution)
         structure = load_structure(pdb, chain)
         if self.config.data.prepare.hydrogens:
-            _warn_of_missing_hydrogens(structure)
+            warn_of_missing_hydrogens(structure)
         initial = InitialConformation.of(structure, self.config.data.prepare, SAMPLED_AS)
         protein = ProteinInput.of(initial, self.config)
         field = protein_field(self.model, protein, initial.frame)
@@ -101,7 +101,7 @@ class SurfacePredictor:
             )
 
 
-def _warn_of_missing_hydrogens(structure: Structure) -> None:
+def warn_of_missing_hydrogens(structure: Structure) -> None:
     """A crystal structure has none or few, a simulation has one for each heavy atom."""
     hydrogens, atoms = structure.hydrogens, len(structure.elements)
     if hydrogens < _FEWEST_HYDROGENS * (atoms - hydrogens):

@@ -1,5 +1,6 @@
 """What predictors may see, and what they make of it."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +8,17 @@ import pytest
 
 from moedsr.evaluation.baselines import BASELINES, BaselineSettings
 from moedsr.evaluation.calibration import Calibration
-from moedsr.evaluation.scored_surface import AtomSurface, FillSum, LevelSurface, MetricGrid, ScoredSurface
+from moedsr.evaluation.scored_surface import AtomSurface, LevelSurface, MetricGrid, ScoredSurface
 from moedsr.evaluation.scoring import score
 from moedsr.evaluation.target import Target
+from moedsr.geometry.fill import FillSum
 from moedsr.geometry.occupancy import iou, smoothed_distance
 from moedsr.geometry.surface import solvent_excluded_surface
 from moedsr.store.protein_file import StoredProtein, read_metadata, write_protein
 from moedsr.store.store import SurfaceStore
+from moedsr.structures import ensemble
 
+BUNDLED = Path(ensemble.__file__).parent / "mini_atlas"
 NODES, SCALE = 40, 12.0
 SPACING = 2 * SCALE / (NODES - 1)
 GRID = MetricGrid(NODES, 1, SCALE)
@@ -61,18 +65,18 @@ def test_signed_distances_of_a_level() -> None:
 def test_the_mean_surface_is_where_half_are_inside() -> None:
     shifts = (-0.3, 0.0, 0.3)
     parts = [scored(0.4, x) for x in shifts]
-    total = FillSum.of(parts)
+    total = FillSum.of([part.fill for part in parts])
     votes = sum(part.inside.astype(int) for part in parts)
     assert isinstance(votes, np.ndarray)
-    np.testing.assert_array_equal(ScoredSurface(total.mean(), PROBES).inside, votes >= 2)
-    two = total.without(parts[:1]).mean()
+    np.testing.assert_array_equal(ScoredSurface(total.where(), PROBES).inside, votes >= 2)
+    two = total.without([parts[0].fill]).where()
     np.testing.assert_array_equal(ScoredSurface(two, PROBES).inside, parts[1].inside | parts[2].inside)
 
 
 def test_the_mean_of_equal_surfaces_is_that_surface() -> None:
     """No staircase where all agree: the mean keeps where between the nodes they end."""
     same = scored(0.45)
-    np.testing.assert_array_equal(FillSum.of([same] * 5).mean(), same.fill)
+    np.testing.assert_array_equal(FillSum.of([same.fill] * 5).where(), same.fill)
 
 
 def test_who_sees_the_ensemble_never_sees_the_replica_that_is_scored(target: Target) -> None:
@@ -177,3 +181,16 @@ def test_a_blurred_p0_shrinks_towards_what_frames_share(target: Target) -> None:
     (blurred,) = (target.scored(s) for s in smoothed.surfaces(target, 1))
     initial = target.scored(target.initial)
     assert 0.7 < iou(blurred.inside, initial.inside) < 0.99
+
+
+def test_short_simulations_are_kept_and_read_in_the_place_of_p0(target: Target, tmp_path: Path) -> None:
+    """What `moedsr data simulate` left, turned: superposed on the store's P0 it is scored as any ensemble."""
+    kept = tmp_path / "1l2y_A"
+    shutil.copytree(BUNDLED / "1l2y_A", kept)
+    (tmp_path / "1l2y_A.cpu.json").write_text('{"cpu_seconds": 70.5}')
+    settings = BaselineSettings(structures=tmp_path, simulations=tmp_path)
+    frames, whole = score(target, BASELINES["md"](settings), target.frames[:2], meshes=False)
+    assert whole.values["seconds"] == 70.5
+    assert whole.values["samples"] == 32
+    naive, _ = score(target, BASELINES["naive"](settings), target.frames[:2], meshes=False)
+    assert np.mean([f.values["energy"] for f in frames]) < np.mean([f.values["energy"] for f in naive])

@@ -1,4 +1,4 @@
-"""`moedsr predict`: surfaces of a structure over time."""
+"""`moedsr predict`: surfaces of a structure over time, or samples of its ensemble."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,11 @@ from moedsr.errors import InputError
 from moedsr_platform.display.tables import Table
 
 if TYPE_CHECKING:
+    from moedsr.geometry.mesh import Mesh
     from moedsr.inference.inference import PredictedSurface
+
+ELASTIC = "elastic"
+"""In place of a model: an elastic network of the structure."""
 
 REMARKS = {
     "empty": "Empty: the model predicts no surface then; it may be trained too little, or on proteins unlike this one.",
@@ -49,10 +53,13 @@ def _spread(start: float, stop: float, count: int) -> list[float]:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", metavar="MODEL|elastic")
 @click.argument("pdb", type=click.Path(path_type=Path))
 @click.option("--times", default="-1:1:5", show_default=True, help="START:STOP:COUNT or t,t,… within [-1, 1].")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the meshes.")
+@click.option("--samples", type=int, help="elastic: surfaces to draw. [default: 20]")
+@click.option("--displacement", type=float, help="elastic: Å of atoms from P0, rms. [default: as in other proteins]")
+@click.option("--seed", type=click.IntRange(0), help="elastic: other seeds give other samples. [default: 0]")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the meshes. [default: NAME_surfaces]")
 @click.option("--format", "kind", type=click.Choice(["ply", "obj", "glb"]), default="ply", show_default=True)
 @click.option("--html", "player", is_flag=True, help="Also write a page that plays the surfaces in any browser.")
 @click.option("--chain", help="Which chain, where the file has several; `A,B` takes both.")
@@ -64,11 +71,16 @@ def _spread(start: float, stop: float, count: int) -> list[float]:
     help="Grid nodes per axis; the grid is 2.5 radii wide.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda.")
+@click.pass_context
 def predict(
+    context: click.Context,
     model: str,
     pdb: Path,
     times: str,
-    out: Path,
+    samples: int | None,
+    displacement: float | None,
+    seed: int | None,
+    out: Path | None,
     kind: str,
     player: bool,
     chain: str | None,
@@ -76,29 +88,36 @@ def predict(
     device: str,
 ) -> None:
     """Predict the molecular surface of PDB (or an mmCIF or GRO file) over time with MODEL: one mesh a time, in the
-    file's coordinates (Å).
+    file's coordinates (Å). `elastic` in its place needs no model: samples of the protein's ensemble, from an elastic
+    network of the structure, with a page that plays them.
 
     Time -1 is the structure itself; from there to 1 lie the trajectories that the model was trained on, one after
     another unless it was prepared otherwise. A structure needs its hydrogens where those of the training had them.
 
     \b
     moedsr predict models:/moe-dsr@champion FILE.pdb --times -1:1:5 --out surfaces
+    moedsr predict elastic FILE.pdb --samples 20
     """
     instants = parse_times(times)
+    _require_options(context, model)
     if not pdb.is_file():
         wrong = "is a folder, but must be a structure file" if pdb.is_dir() else "no such file"
         raise InputError(f"{pdb}: {wrong}")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file, but must be a folder")
+    from moedsr.structures.topologies import stem
     from moedsr_platform.display.terminal import progress, show
     from moedsr_platform.tracking.model_reference import resolve
 
+    name = stem(pdb)
+    out = Path(f"{name}_surfaces") if out is None else out
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file, but must be a folder")
+    if model == ELASTIC:
+        _sample(pdb, name, out, kind, chain, resolution, samples, displacement, seed or 0)
+        return
     checkpoint = resolve(model)
     from moedsr.inference.inference import SurfacePredictor  # seconds long: only once the input is known to be sound
-    from moedsr.structures.topologies import stem
 
     predictor = SurfacePredictor.load(checkpoint, device=device)
-    name = stem(pdb)
     shown: list[PredictedSurface] = []
     rows: list[tuple[str, ...]] = []
     with progress(pdb.name, len(instants)) as advance:
@@ -110,6 +129,78 @@ def predict(
     show(table_of(rows))
     if player:
         click.echo(f"{write_page(shown, out, name)}: plays them")
+
+
+def _require_options(context: click.Context, model: str) -> None:
+    """Options that the other way of predicting alone has are not passed over in silence."""
+    others = ("times", "device") if model == ELASTIC else ("samples", "displacement", "seed")
+    for name in others:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            whose = "a model" if model == ELASTIC else f"`{ELASTIC}`"
+            raise InputError(f"--{name} belongs to {whose}; leave it out with `{model}`")
+
+
+def _sample(
+    pdb: Path,
+    name: str,
+    out: Path,
+    kind: str,
+    chain: str | None,
+    resolution: int,
+    samples: int | None,
+    displacement: float | None,
+    seed: int,
+) -> None:
+    """Samples of an elastic network: a mesh each, the mean surface, its certain inside and outside, models, a page."""
+    from moedsr.files import make_folder
+    from moedsr.geometry.elastic_network import MEAN_SQUARE_DISPLACEMENT
+    from moedsr.geometry.mesh_files import MESH_FORMATS
+    from moedsr.inference.elastic_samples import CERTAIN, SAMPLES, ElasticEnsemble, SurfaceStatistics
+    from moedsr.inference.inference import warn_of_missing_hydrogens
+    from moedsr.inference.models_file import write_models
+    from moedsr.pictures.ensemble_page import write_ensemble_page
+    from moedsr_platform.display.terminal import progress, show
+
+    count = 20 if samples is None else samples
+    least, most = SAMPLES
+    if not least <= count <= most:
+        raise InputError(f"--samples is {count}, but must be from {least} to {most}")
+    square = MEAN_SQUARE_DISPLACEMENT if displacement is None else displacement**2
+    if not 0 < square < 100:
+        raise InputError(f"--displacement is {displacement:g} Å, but must be above 0 and below 10")
+    ensemble = ElasticEnsemble.of(pdb, chain=chain, mean_square_displacement=square)
+    warn_of_missing_hydrogens(ensemble.structure)
+    make_folder(out)
+    statistics = SurfaceStatistics(ensemble.initial, resolution)
+    meshes, conformations, rows = [], [], []
+
+    def write(mesh: "Mesh", ending: str, remark: str) -> None:
+        path = out / f"{name}_{ending}.{kind}"
+        MESH_FORMATS[kind](mesh, path)
+        rows.append((str(path), f"{mesh.volume:.0f}", f"{mesh.area:.0f}", str(len(mesh.faces)), remark))
+
+    with progress(pdb.name, count) as advance:
+        for number, atoms in enumerate(ensemble.conformations(count, seed), start=1):
+            surface = ensemble.surface(atoms)
+            statistics.add(surface)
+            meshes.append(ensemble.mesh(surface))
+            conformations.append(atoms)
+            write(meshes[-1], f"sample_{number:03d}", "")
+            advance(f"sample {number}")
+    write(statistics.mesh(), "mean", "inside in half of the samples or more")
+    write(statistics.mesh(CERTAIN), "certain", f"inside in {CERTAIN:.0%} or more")
+    write(statistics.mesh(1 - CERTAIN), "possible", f"inside in {1 - CERTAIN:.0%} or more")
+    models, page = out / f"{name}_samples.pdb", out / f"{name}.html"
+    write_models(models, ensemble.structure, conformations)
+    write_ensemble_page(page, meshes, statistics, f"{name}, {count} samples of its elastic network")
+    columns = ("file", "volume Å³", "area Å²", "triangles", "remark")
+    note = (
+        f"Atoms lie {square**0.5:.2g} Å from where {pdb.name} has them (root mean square, to first order), as in "
+        "simulations of other proteins; how far this protein's do, nobody has measured here: --displacement."
+    )
+    show(Table(f"{count} samples", columns, tuple(rows), note))
+    click.echo(f"{models}: the same as atoms, one model each")
+    click.echo(f"{page}: plays them, coloured by RMSF, with the mean surface and where it is uncertain")
 
 
 def write_surface(surface: "PredictedSurface", out: Path, name: str, kind: str = "ply") -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Every file under sweeps/ is valid, found by itself, and passes a dry run on a machine without GPUs."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ def test_table_2_is_complete() -> None:
     assert sweep.base.expert.kind == "plain"
     router = sweep.base.router
     assert {router.radial_range, router.residue_distance, router.neighbor_weight, router.pooling} == {"paper"}
+    assert (router.radial_basis, router.radial_gamma) == (64, 10.0)
+    spacing = 30 / (router.radial_basis - 1)
+    assert math.exp(-router.radial_gamma * (spacing / 2) ** 2) > 0.5, "no distance is far from every centre"
+    gate, expert, training = sweep.base.gate, sweep.base.expert, sweep.base.training
+    assert gate.minimum_noise == expert.harmonic_epsilon == training.latent_dropout == training.ema_decay == 0
+    assert training.global_fraction == 1.0
     assert (sweep.seeds, sweep.sampler) == (3, "random")
     assert (sweep.resources.workers.max, sweep.resources.gpus_per_worker) == (4, 1)
 

@@ -30,10 +30,13 @@ from moedsr.store.store_index import (
 )
 from moedsr.store.stored_split import with_saved_split
 from moedsr.structures.ensemble import Ensemble, find_ensembles
-from moedsr.structures.frame_plan import plan_frames
+from moedsr.structures.frame_plan import PlannedFrame, plan_frames
+from moedsr.structures.structure import Structure
 from moedsr.structures.trajectory import frame_count, initial_structure, read_frames, time_span
 
 logger = logging.getLogger(__name__)
+
+_SAME = 0.05  # Å; trajectories are rounded to 0.01
 
 Progress = Callable[[int, int], None]
 """Told the frames done and the frames in all."""
@@ -182,9 +185,16 @@ def _build(
         "hydrogens": structure.hydrogens,
         "occupancy_grid": settings.occupancy_grid,
         "replicas": len(counts),
+        "initial_is_frame": _is_first_frame(structure, ensemble),
         "span": time_span(ensemble.trajectories),
     }
     return tensors, metadata
+
+
+def _is_first_frame(structure: Structure, ensemble: Ensemble) -> bool:
+    """Whether P0 is where the first replica starts: a draw of the dynamics, and no crystal or minimised structure."""
+    first = next(read_frames(structure, ensemble.trajectories[:1], [PlannedFrame(replica=1, index=0, time=-1.0)]))
+    return bool(np.abs(first.positions - structure.positions).max() < _SAME)
 
 
 def _encode(

@@ -119,6 +119,11 @@ class StoredProtein:
         """Number of frames, P0 included."""
         return len(self.times)
 
+    @property
+    def initial_is_frame(self) -> bool:
+        """Whether P0 is known to be the first frame of the first replica, and no crystal or minimised structure."""
+        return bool(self.metadata.get("initial_is_frame", False))
+
     def frame(self, index: int) -> SurfaceFrame:
         """Surface samples of one frame; 0 is P0."""
         return SurfaceFrame(

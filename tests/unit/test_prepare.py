@@ -8,6 +8,7 @@ import pytest
 
 from moedsr.config import PrepareConfig
 from moedsr.errors import InputError
+from moedsr.inference.models_file import write_models
 from moedsr.store.conformation import conformation_surface
 from moedsr.store.prepare import default_store_path, finish_store, prepare_protein, prepare_serially
 from moedsr.store.protein_file import StoredProtein
@@ -36,9 +37,20 @@ def test_first_frame_is_p0(prepared: StoredProtein, ensemble: Ensemble) -> None:
     assert np.abs(prepared.frame_atoms(0) + prepared.centre - structure.positions).max() < 0.006
     assert prepared.sequence == structure.sequence
     assert prepared.elements == structure.elements
+    assert not prepared.initial_is_frame  # minimised before the first frame
     assert prepared.residue_of_atom.tolist() == structure.residue_of_atom.tolist()
     assert prepared.span == pytest.approx(0.2376)  # ns
     assert prepared.residue_types.tolist() == structure.residue_types.tolist()
+
+
+def test_p0_that_is_a_frame_is_known_as_one(ensemble: Ensemble, tmp_path: Path) -> None:
+    """Models of one file: the first is P0, and where the dynamics starts."""
+    structure = load_structure(ensemble.topology)
+    (tmp_path / "models").mkdir()
+    path = tmp_path / "models" / "models.pdb"
+    write_models(path, structure, [structure.positions, structure.positions + 0.3])
+    prepare_protein(find_ensembles(path)[0], SETTINGS, tmp_path)
+    assert StoredProtein(tmp_path / "models.safetensors", "models", None).initial_is_frame
 
 
 def test_frames_are_superposed_on_p0(prepared: StoredProtein, ensemble: Ensemble) -> None:

@@ -127,7 +127,7 @@ def evaluate(
         click.echo(result.to_json())
     else:
         title = f"{model} on the {', '.join(proteins) or what} of {surfaces.path}"
-        show(surface_table(result, f"{title}: as one surface"))
+        show(surface_table(result, f"{title}: as one surface", _about_p0(surfaces, names)))
         note = f"Smoothing width and amplitudes: {settings.calibration.describe()}."
         show(ensemble_table(result, f"{title}: as an ensemble", note))
     seen = [] if predictor is None or split == "train" else sorted(set(names) & set(predictor.meta.proteins))
@@ -176,6 +176,12 @@ def _require_ensemble(evaluator: "Evaluator", name: str) -> None:
             f"{evaluator.store.path}: {name} has {frames} {'frame' if frames == 1 else 'frames'} besides P0, "
             "but an ensemble to score needs at least 3"
         )
+
+
+def _about_p0(store: "SurfaceStore", names: Sequence[str]) -> str:
+    """What P0 is: a draw of the dynamics like the frames, or not."""
+    drawn = sum(store.protein(name).initial_is_frame for name in names)
+    return f"P0 is the first frame of its trajectory in {drawn} of {len(names)}, else a structure of its own."
 
 
 def _write(result: "Evaluation", out: Path, title: str) -> None:

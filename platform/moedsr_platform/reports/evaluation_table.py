@@ -41,7 +41,7 @@ Cell = Callable[[str, str], float]
 """Of a protein, or of ALL, and a predictor."""
 
 
-def surface_table(evaluation: Evaluation, title: str) -> Table:
+def surface_table(evaluation: Evaluation, title: str, note: str = "") -> Table:
     """A row for each protein and predictor, then the means."""
     columns = [(head, _mean_of(evaluation, metric), digits) for head, metric, digits in SURFACES]
 
@@ -57,7 +57,7 @@ def surface_table(evaluation: Evaluation, title: str) -> Table:
         return evaluation.total_gap_closed(predictor) if protein == ALL else math.nan
 
     columns += [("± IoU", spread, 3), ("gap closed", closed, 2), ("of the sums", total, 2)]
-    notes = [SURFACES_NOTE]
+    notes = [SURFACES_NOTE, note]
     failures = evaluation.mean("model", "failed")
     if failures > 0:
         notes.append(f"Empty predictions: {failures:.0%} of the frames.")
@@ -66,7 +66,7 @@ def surface_table(evaluation: Evaluation, title: str) -> Table:
             f"Without a gap, and not in its mean: {len(without)} of {len(evaluation.proteins)} proteins "
             f"({', '.join(without[:5])}{', …' if len(without) > 5 else ''})."
         )
-    return _table(evaluation, title, columns, " ".join(notes))
+    return _table(evaluation, title, columns, " ".join(filter(None, notes)))
 
 
 def ensemble_table(evaluation: Evaluation, title: str, note: str = "") -> Table:
